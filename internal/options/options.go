@@ -144,8 +144,9 @@ func (s *Set) Duration(name string, def, min, max time.Duration) time.Duration {
 	if err != nil {
 		var seconds float64
 		seconds, err = strconv.ParseFloat(v, 64)
-		// Compared before the conversion: beyond an int64 it has no defined result.
-		if err == nil && (seconds > max.Seconds() || seconds < min.Seconds()) {
+		// Compared before the conversion, and so that NaN fails: beyond an int64
+		// a conversion has no defined result.
+		if err == nil && !(seconds >= min.Seconds() && seconds <= max.Seconds()) {
 			err = strconv.ErrRange
 		}
 		d = time.Duration(seconds * float64(time.Second))

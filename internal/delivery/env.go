@@ -1,0 +1,57 @@
+// Package delivery is what the three plugins share about getting records
+// across: the verdict on a chunk, the memory of what went through, pauses, a
+// pace per destination, counters, and a log that does not repeat itself.
+//
+// It knows nothing of any service. A plugin's Flush goes like this:
+//
+//	f := d.Begin(chunk)
+//	for each record: if i, fresh := f.Record(); fresh { ...put it into a batch... }
+//	for each batch:  f.CountIn(), then send; f.Sent(...) or f.Drop(...)
+//	return f.End(err)
+package delivery
+
+import (
+	"github.com/sirupsen/logrus"
+)
+
+// Result is what Fluent Bit is told about a chunk. The numbers are Fluent
+// Bit's own (include/fluent-bit/flb_macros.h).
+type Result int
+
+const (
+	Error Result = 0 // the chunk is given up: Fluent Bit drops it, or keeps it with storage.keep.rejected
+	OK    Result = 1 // every record is settled
+	Retry Result = 2 // Fluent Bit gives the same whole chunk again later
+)
+
+func (r Result) String() string {
+	switch r {
+	case Error:
+		return "FLB_ERROR"
+	case OK:
+		return "FLB_OK"
+	case Retry:
+		return "FLB_RETRY"
+	}
+	return "unknown result"
+}
+
+// Env is what an output instance gets from its host.
+type Env struct {
+	// Name is the instance's name or alias in Fluent Bit, as "cloudwatch.0".
+	Name string
+	// Log writes into Fluent Bit's log, at this instance's level.
+	Log *logrus.Entry
+	// Counters are the instance's own; the host shows them as metrics.
+	Counters *Counters
+}
+
+// Chunk is what a plugin's Flush gets.
+type Chunk struct {
+	Tag string
+	// Data is msgpack, borrowed from Fluent Bit: valid only until Flush returns.
+	Data []byte
+	// OnEngine says that Flush runs on Fluent Bit's engine thread (workers 0),
+	// where everything else stands still for as long as it takes.
+	OnEngine bool
+}
