@@ -32,18 +32,18 @@ func (r Reason) String() string { return reasonNames[r] }
 type Counter int
 
 const (
-	In        Counter = iota // records taken in, each once, however often its chunk comes
-	Sent                     // records that the service accepted
-	Resent                   // records sent again after a refusal or a lost answer
-	Truncated                // records cut to the service's limit
-	RandomKey                // records without a usable partition key of their own
-	DefaultName              // records sent to a default group or stream
-	Requests                 // calls made
-	Throttled                // calls or records that the service held back
-	Failed                   // calls that failed in any other way
-	Bytes                    // request bytes of calls that were answered with success
-	Retries                  // chunks given back to Fluent Bit
-	Skipped                  // records not sent again since an earlier flush had delivered them
+	In          Counter = iota // records taken in, each once, however often its chunk comes
+	Sent                       // records that the service accepted
+	Resent                     // records sent again after a refusal or a lost answer
+	Truncated                  // records cut to the service's limit
+	RandomKey                  // records without a usable partition key of their own
+	DefaultName                // records sent to a default group or stream
+	Requests                   // calls made
+	Throttled                  // calls or records that the service held back
+	Failed                     // calls that failed in any other way
+	Bytes                      // request bytes of calls that were answered with success
+	Retries                    // chunks given back to Fluent Bit
+	Skipped                    // records not sent again since an earlier flush had delivered them
 	numCounters
 )
 
