@@ -36,6 +36,9 @@ func NewSaid(log *logrus.Entry) *Said {
 	return &Said{log: log, topics: make(map[string]*topic)}
 }
 
+// Info says what happens seldom, each time.
+func (s *Said) Info(format string, args ...any) { s.log.Infof(format, args...) }
+
 // Warn says what went wrong with some records while the output goes on. The
 // text must hold no record contents.
 func (s *Said) Warn(about, format string, args ...any) {
