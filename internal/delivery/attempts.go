@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"runtime/debug"
 	"time"
 )
@@ -48,5 +49,14 @@ func (f *Flush) Again(a *Attempts, v Verdict) bool {
 func (f *Flush) Guard() {
 	if v := recover(); v != nil {
 		f.d.Said.Error("panic", "a panic while sending a chunk of tag %q, which will be sent again: %v\n%s", f.chunk.Tag, v, debug.Stack())
+	}
+}
+
+// Caught is deferred where a chunk is walked: a panic there becomes the error
+// that ends the walk. What was read before is delivered, and the chunk is not
+// asked for again, since it would come to the same.
+func Caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 	}
 }
