@@ -1,0 +1,107 @@
+package jsonenc
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// CutText returns the length of the longest prefix of text that has at most
+// max bytes and does not end within a UTF-8 character.
+func CutText(text []byte, max int) int {
+	if len(text) <= max {
+		return len(text)
+	}
+	if max <= 0 {
+		return 0
+	}
+	// A character that the cut would split begins at most three bytes before.
+	for i := max; i >= 0 && i > max-utf8.UTFMax; i-- {
+		if utf8.RuneStart(text[i]) {
+			if _, size := utf8.DecodeRune(text[i:]); i+size > max {
+				return i
+			}
+			break
+		}
+	}
+	return max
+}
+
+// CutEscaped returns the length of the longest prefix of escaped, which is the
+// inside of a JSON string, that stands for at most max bytes of text, and how
+// many it stands for. The prefix ends neither within an escape such as \" or
+// \u001b nor within a UTF-8 character.
+//
+// In JSON text that was escaped, the two bytes \\ stand for one byte of the
+// text: it may be cut behind them, which leaves half of the text's own escape.
+// A text that is cut is no longer JSON in any case.
+func CutEscaped(escaped []byte, max int) (n, size int) {
+	for n < len(escaped) && size < max {
+		// Up to the next backslash every byte stands for itself.
+		plain := bytes.IndexByte(escaped[n:], '\\')
+		if plain < 0 {
+			plain = len(escaped) - n
+		}
+		if plain > 0 {
+			k := CutText(escaped[n:n+plain], max-size)
+			n += k
+			size += k
+			if k < plain {
+				break
+			}
+			continue
+		}
+		length, bytes := escapeAt(escaped[n:])
+		if length == 0 || size+bytes > max {
+			break
+		}
+		n += length
+		size += bytes
+	}
+	return n, size
+}
+
+// escapeAt tells how long the escape at the start of s is, and for how many
+// bytes of UTF-8 it stands. The length is 0 if the escape is not all there.
+func escapeAt(s []byte) (length, size int) {
+	if len(s) < 2 {
+		return 0, 0
+	}
+	if s[1] != 'u' {
+		return 2, 1
+	}
+	r, ok := hex4(s[2:])
+	if !ok {
+		return 0, 0
+	}
+	// Two escapes that make up one character stay together.
+	if r >= 0xd800 && r < 0xdc00 && len(s) >= 12 && s[6] == '\\' && s[7] == 'u' {
+		if low, ok := hex4(s[8:]); ok && low >= 0xdc00 && low < 0xe000 {
+			return 12, 4
+		}
+	}
+	if size = utf8.RuneLen(r); size < 0 {
+		size = utf8.RuneLen(utf8.RuneError) // half of a pair reads as U+FFFD
+	}
+	return 6, size
+}
+
+// hex4 reads four hexadecimal digits.
+func hex4(s []byte) (r rune, ok bool) {
+	if len(s) < 4 {
+		return 0, false
+	}
+	for _, c := range s[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
