@@ -1,0 +1,189 @@
+package records
+
+import (
+	"errors"
+	"fmt"
+
+	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/compress"
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/timefmt"
+)
+
+// truncatedMark ends a record that was cut, as in AWS's Go plugins.
+const truncatedMark = "[Truncated...]"
+
+// minRecordSize leaves room for a partition key of 256 characters, 1,024 bytes,
+// and for some of the record itself.
+const minRecordSize = 4 << 10
+
+// Form is what the options make of a record before it is sent. It does not
+// change and may be used by many flushes.
+type Form struct {
+	shape      jsonenc.Shape
+	shaped     bool // shape changes anything
+	logKey     string
+	logPath    []string
+	time       *timefmt.Format
+	newline    bool
+	compressor *compress.Compressor // nil: none
+	limit      int                  // bytes of one record, partition key included
+	concat     bool                 // records are put together, and then compressed
+}
+
+// ParseForm reads the options that say what a record looks like:
+//
+//	data_keys, log_key, replace_dots, time_key, time_key_format,
+//	time_key_timezone, compression, simple_aggregation, max_record_size
+//
+// newline says whether each record ends with one; limit is the service's own
+// for one record, and most what max_record_size may raise it to.
+func ParseForm(s *options.Set, newline bool, limit, most int) Form {
+	f := Form{
+		shape:   jsonenc.Shape{Keys: s.List("data_keys"), TimeKey: s.String("time_key", "")},
+		logKey:  s.String("log_key", ""),
+		newline: newline,
+		concat:  s.Bool("simple_aggregation", false),
+		limit:   s.Size("max_record_size", limit, minRecordSize, most),
+	}
+	if dots, ok := s.Lookup("replace_dots"); ok {
+		f.shape.ReplaceDots = &dots
+	}
+	f.shaped = len(f.shape.Keys) > 0 || f.shape.ReplaceDots != nil || f.shape.TimeKey != ""
+	if f.logKey != "" {
+		f.logPath = []string{f.logKey}
+	}
+	f.parseTime(s)
+	if name := s.OneOf("compression", "none", append([]string{"none"}, compress.Names...)...); name != "none" {
+		c, err := compress.New(name)
+		if err != nil {
+			s.Conflict("option compression: %w", err)
+		}
+		f.compressor = c
+	}
+	return f
+}
+
+func (f *Form) parseTime(s *options.Set) {
+	zone, err := timefmt.Zone(s.String("time_key_timezone", "utc"))
+	if err != nil {
+		s.Fail("time_key_timezone", s.String("time_key_timezone", ""), "utc, local or a name as Europe/Berlin")
+	}
+	format := s.Raw("time_key_format", "")
+	if f.shape.TimeKey == "" {
+		return
+	}
+	if f.time, err = timefmt.Compile(format, zone); err != nil {
+		s.Fail("time_key_format", format, fmt.Sprintf("strftime's directives, %%L, %%f, %%N and %%3N to %%9N (%v)", err))
+	}
+}
+
+// Errors of a record that cannot be written.
+var (
+	errNoLogKey = errors.New("it has no such key")
+	errEmpty    = errors.New("there is nothing to send")
+)
+
+// Writer writes records of one flush. It is not safe for concurrent use.
+type Writer struct {
+	f    *Form
+	d    *delivery.Delivery
+	tag  string
+	last timefmt.Last
+	text []byte // owned by Writer for reuse, as the next two
+	data []byte
+	time []byte
+}
+
+// NewWriter returns a Writer for the records of a chunk of the given tag.
+func (f *Form) NewWriter(d *delivery.Delivery, tag string) *Writer {
+	return &Writer{f: f, d: d, tag: tag}
+}
+
+// Write returns an event as the service is to get it, in at most the record
+// limit less the bytes of its partition key. The result is valid until the next
+// call. When the record is one that cannot be sent it is dropped from the flush,
+// and ok is false.
+func (w *Writer) Write(f *delivery.Flush, i int, ev *chunk.Event, key int) (data []byte, ok bool) {
+	text, err := w.appendText(w.text[:0], ev)
+	w.text = text
+	switch {
+	case err == errNoLogKey:
+		f.DropRecord(delivery.MissingKey, i)
+		w.d.Said.Warn("log_key", "a record of tag %q was dropped: option log_key is %q, and %v", w.tag, w.f.logKey, err)
+		return nil, false
+	case err == errEmpty:
+		f.DropRecord(delivery.Empty, i)
+		return nil, false
+	case err != nil:
+		f.DropRecord(delivery.Malformed, i)
+		w.d.Said.Warn("malformed", "a record of tag %q was dropped: %v", w.tag, err)
+		return nil, false
+	}
+	return w.fit(w.f.limit - key), true
+}
+
+// appendText appends the record's text without a newline.
+func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error) {
+	switch {
+	case w.f.logPath != nil:
+		value, ok := chunk.Lookup(ev.Body, w.f.logPath)
+		if !ok {
+			return dst, errNoLogKey
+		}
+		out, _, err = jsonenc.AppendText(dst, value)
+	case w.f.shaped:
+		if w.f.time != nil {
+			w.time = w.f.time.Append(w.time[:0], &w.last, ev.Time.Sec, ev.Time.Nsec)
+		}
+		out, err = w.f.shape.AppendJSON(dst, ev.Body, w.time)
+	default:
+		out, _, err = jsonenc.AppendJSON(dst, ev.Body)
+	}
+	if err == nil && len(out) == len(dst) {
+		err = errEmpty
+	}
+	return out, err
+}
+
+// fit ends the text as the options ask, in at most limit bytes.
+func (w *Writer) fit(limit int) []byte {
+	mark, end := truncatedMark, ""
+	if w.f.newline {
+		mark, end = truncatedMark+"\n", "\n"
+	}
+	if w.f.compressor != nil && !w.f.concat {
+		return w.compress(limit, mark, end)
+	}
+	if len(w.text)+len(end) > limit {
+		w.text = append(w.text[:jsonenc.CutText(w.text, limit-len(mark))], mark...)
+		w.sayTruncated()
+		return w.text
+	}
+	w.text = append(w.text, end...)
+	return w.text
+}
+
+// compress compresses the text, and cuts it only when it does not fit all the same.
+func (w *Writer) compress(limit int, mark, end string) []byte {
+	n := len(w.text)
+	w.text = append(w.text, end...)
+	w.data = w.f.compressor.Append(w.data[:0], w.text)
+	if len(w.data) > limit {
+		var cut bool
+		if w.data, cut = w.f.compressor.AppendFit(w.data[:0], w.text[:n], limit, jsonenc.CutText, mark); cut {
+			w.sayTruncated()
+		}
+	}
+	return w.data
+}
+
+func (w *Writer) sayTruncated() {
+	w.d.Add(delivery.Truncated, 1)
+	w.d.Said.Warn("truncated", "a record of tag %q was cut to the limit of %d bytes", w.tag, w.f.limit)
+}
+
+// Limit is the largest record in bytes, partition key included.
+func (f *Form) Limit() int { return f.limit }
