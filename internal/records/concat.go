@@ -17,20 +17,10 @@ func (f *Form) NewConcat(key int) *Concat { return &Concat{f: f, key: key} }
 // Concatenates says whether the options ask for simple_aggregation.
 func (f *Form) Concatenates() bool { return f.concat }
 
-// room is how much text fits. Compression may make a text that is random
-// already larger: by a sixth in snappy's worst case.
-func (c *Concat) room() int {
-	room := c.f.limit - c.key
-	if c.f.compressor != nil {
-		room -= room/6 + 64
-	}
-	return room
-}
-
 // Add puts the text of the chunk's record i behind what is there. What has
 // become full by it goes to send first.
 func (c *Concat) Add(text []byte, i int, send func(data []byte, indexes []int)) {
-	if len(c.text)+len(text) > c.room() {
+	if len(c.text)+len(text) > c.f.room(c.key) {
 		c.Flush(send)
 	}
 	c.text = append(c.text, text...)

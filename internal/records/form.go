@@ -51,6 +51,7 @@ func ParseForm(s *options.Set, newline bool, limit, most int) Form {
 	if dots, ok := s.Lookup("replace_dots"); ok {
 		f.shape.ReplaceDots = &dots
 	}
+	f.newline = f.newline || f.concat // what is put together is told apart by lines
 	f.shaped = len(f.shape.Keys) > 0 || f.shape.ReplaceDots != nil || f.shape.TimeKey != ""
 	if f.logKey != "" {
 		f.logPath = []string{f.logKey}
@@ -122,7 +123,7 @@ func (w *Writer) Write(f *delivery.Flush, i int, ev *chunk.Event, key int) (data
 		w.d.Said.Warn("malformed", "a record of tag %q was dropped: %v", w.tag, err)
 		return nil, false
 	}
-	return w.fit(w.f.limit - key), true
+	return w.fit(w.f.room(key)), true
 }
 
 // appendText appends the record's text without a newline.
@@ -183,6 +184,17 @@ func (w *Writer) compress(limit int, mark, end string) []byte {
 func (w *Writer) sayTruncated() {
 	w.d.Add(delivery.Truncated, 1)
 	w.d.Said.Warn("truncated", "a record of tag %q was cut to the limit of %d bytes", w.tag, w.f.limit)
+}
+
+// room is how many bytes of text a record has room for beside a partition key
+// of key bytes. What is compressed only when it is put together must not become
+// too large by it: a random text grows by a sixth in snappy's worst case.
+func (f *Form) room(key int) int {
+	room := f.limit - key
+	if f.concat && f.compressor != nil {
+		room -= room/6 + 64
+	}
+	return room
 }
 
 // Limit is the largest record in bytes, partition key included.

@@ -3,20 +3,11 @@ package records
 import (
 	"context"
 	"sync"
+	"time"
 
+	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 )
-
-// Answer is what a call that was accepted says of its records.
-type Answer struct {
-	// Failed is 0 when all were accepted; then Codes need not be there.
-	Failed int
-	// Codes has an entry for each record of the call, in order: "" for one that
-	// was accepted. A record beyond its end has no answer and counts as refused.
-	Codes []string
-	// Message is what the service says of one of the refused records.
-	Message string
-}
 
 // Service is how an output instance reaches its service. All of it is set
 // before the first flush and not changed any more.
@@ -27,14 +18,15 @@ type Service struct {
 	Head        []byte // the request's JSON up to and with the bracket that opens its records
 	Limits      Limits
 	Concurrency int // calls in flight within one flush
-	// Put makes the call.
-	Put func(ctx context.Context, body []byte) (Answer, error)
+	// Put makes the call with a body of the given number of records.
+	Put func(ctx context.Context, records int, body *awsx.Body) (awsx.RecordsAnswer, error)
 	// Verdict says what an error of the whole call means.
 	Verdict func(err error) delivery.Verdict
 	// RecordVerdict says what the code of one refused record means.
 	RecordVerdict func(code string) delivery.Verdict
-	// Refresh has the credentials renewed before the next call.
-	Refresh func()
+	// Invalidate has the credentials renewed that a call which began then was
+	// refused for. It returns false when newer ones cannot be had.
+	Invalidate func(begun time.Time) bool
 
 	pace delivery.Pace
 }
@@ -145,66 +137,65 @@ func (s *Service) try(f *delivery.Flush, b *batch) (v delivery.Verdict) {
 func (s *Service) call(f *delivery.Flush, b *batch) delivery.Verdict {
 	body := b.request()
 	s.Add(delivery.Requests, 1)
-	answer, err := s.Put(context.Background(), body)
+	begun := time.Now()
+	answer, err := s.Put(context.Background(), len(b.entries), awsx.NewBody(body))
 	if err != nil {
 		v := s.Verdict(err)
-		s.note(v, "cannot send records to")
+		if v.Action == delivery.Refresh && !s.Invalidate(begun) {
+			v.Action = delivery.Later
+		}
+		s.note(v)
 		return v
 	}
 	s.Add(delivery.Bytes, len(body))
-	if answer.Failed == 0 {
+	if len(answer.Failed) == 0 {
 		f.Sent(b.records(0, len(b.entries)))
 		s.pace.Faster()
 		s.Said.Over(s.Name, "%s takes records again", s.Name)
 		return delivery.Verdict{Action: delivery.Done}
 	}
-	return s.partly(f, b, answer)
+	return s.partly(f, b, answer.Failed)
 }
 
 // partly settles the records of a call that was accepted in part, matched by
 // their place. The verdict is that of the records that are left.
-func (s *Service) partly(f *delivery.Flush, b *batch, a Answer) delivery.Verdict {
-	left := delivery.Verdict{Action: delivery.Done}
+func (s *Service) partly(f *delivery.Flush, b *batch, failed []awsx.FailedRecord) delivery.Verdict {
 	again := make([]bool, len(b.entries))
-	for k := range b.entries {
-		code := noAnswer
-		if k < len(a.Codes) {
-			code = a.Codes[k]
-		}
-		if code == "" {
-			n, index := b.records(k, k+1)
-			f.Sent(n, index)
-			continue
-		}
-		v := delivery.Verdict{Action: delivery.Again}
-		if code != noAnswer {
-			v = s.RecordVerdict(code)
-		}
+	left := delivery.Verdict{Action: delivery.Done}
+	next := 0 // the entries before it are settled or to go again
+	for _, r := range failed {
+		s.sent(f, b, next, r.Index)
+		next = r.Index + 1
+		v := s.RecordVerdict(r.Code)
 		if v.Action == delivery.Drop {
-			s.refuse(f, b, k, k+1, code)
+			s.refuse(f, b, r.Index, next, r.Code+": "+r.Message)
 			continue
 		}
-		again[k] = true
+		again[r.Index] = true
 		if v.Slow {
 			s.Add(delivery.Throttled, 1)
 		}
 		if left.Action == delivery.Done || v.Slow {
 			left = v
-			left.Reason = code + ": " + a.Message
+			left.Reason = r.Code + ": " + r.Message
 		}
 	}
+	s.sent(f, b, next, len(b.entries))
 	b.keep(func(k int) bool { return again[k] })
-	if left.Action != delivery.Done {
-		s.hold(left)
-		s.Said.Warn("refused in part", "%s refused some records of a call to %q, which are sent again: %s", s.Name, s.Destination, left.Reason)
-	} else {
-		s.pace.Faster()
+	if left.Action == delivery.Done {
+		return left
 	}
+	s.hold(left)
+	s.Said.Warn("refused in part", "%s refused some records of a call to %q, which are sent again: %s", s.Name, s.Destination, left.Reason)
 	return left
 }
 
-// noAnswer stands for the code of a record that the service did not mention.
-const noAnswer = "no answer"
+// sent settles entries i to j as delivered.
+func (s *Service) sent(f *delivery.Flush, b *batch, i, j int) {
+	if i < j {
+		f.Sent(b.records(i, j))
+	}
+}
 
 // hold slows the destination down where that is asked for.
 func (s *Service) hold(v delivery.Verdict) {
@@ -214,10 +205,7 @@ func (s *Service) hold(v delivery.Verdict) {
 }
 
 // note counts and says what became of a call that failed.
-func (s *Service) note(v delivery.Verdict, what string) {
-	if v.Action == delivery.Refresh {
-		s.Refresh()
-	}
+func (s *Service) note(v delivery.Verdict) {
 	s.hold(v)
 	if v.Slow {
 		s.Add(delivery.Throttled, 1)
@@ -226,7 +214,7 @@ func (s *Service) note(v delivery.Verdict, what string) {
 	}
 	s.Add(delivery.Failed, 1)
 	if v.Action != delivery.AgainNow {
-		s.Said.Error(s.Name, "%s %q: %s", what, s.Destination, v.Reason)
+		s.Said.Error(s.Name, "cannot send records to %s %q: %s", s.Name, s.Destination, v.Reason)
 	}
 }
 
