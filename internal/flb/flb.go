@@ -1,0 +1,193 @@
+// Package flb is Fluent Bit's side of the C boundary: it turns the calls that
+// Fluent Bit's proxy makes (src/flb_plugin_proxy.c, src/proxy/go/go.c) into
+// calls of plain Go outputs, and gives these Fluent Bit's log and metrics
+// endpoint. No C type gets past this package.
+//
+// What it keeps to:
+//
+//   - No panic crosses the boundary.
+//   - A chunk is C memory, borrowed for one call. It is not copied here.
+//   - Our code runs on goroutines while Fluent Bit's thread waits and does what
+//     only it can do: write log lines and set metrics. See onBehalf.
+//   - What another version of Fluent Bit lacks costs the feature, not more.
+package flb
+
+// #include "symbols.h"
+import "C"
+
+import (
+	"fmt"
+	"runtime/cgo"
+	"strings"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"github.com/fluent/fluent-bit-go/output"
+	"github.com/sirupsen/logrus"
+
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
+)
+
+// Output is one instance of a plugin. With workers in Fluent Bit, Flush is
+// called from several threads at once; Close is called once, after the last of
+// them came back.
+type Output interface {
+	Flush(delivery.Chunk) delivery.Result
+	Close()
+}
+
+// Constructor makes an output. The getter is good only until it returns.
+type Constructor func(delivery.Env, options.Getter) (Output, error)
+
+// instance is what a context in Fluent Bit stands for.
+type instance struct {
+	out     Output
+	log     *logrus.Entry
+	metrics *metrics
+	engine  int       // id of Fluent Bit's engine thread, which initialized it
+	slow    sync.Once // says that flushes run there
+	panics  panics
+}
+
+// Register fills in Fluent Bit's struct flb_plugin_proxy_def. It returns
+// FLB_ERROR, 0, which is what Fluent Bit takes for success here.
+func Register(def unsafe.Pointer, name, description string) (result int) {
+	result = -1
+	onBehalf("register", nil, func() {
+		result = output.FLBPluginRegister(def, name, description)
+	})
+	return result
+}
+
+// Unregister frees what Register allocated.
+func Unregister(def unsafe.Pointer) {
+	onBehalf("unregister", nil, func() { output.FLBPluginUnregister(def) })
+}
+
+// Init makes the output whose name stands in Fluent Bit's struct
+// flbgo_output_plugin, and leaves a handle for Flush and Exit in its context.
+// It returns FLB_ERROR when there is no such output or it cannot start: Fluent
+// Bit then ends, which is what it does for a bad configuration of its own.
+func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
+	result := delivery.Error
+	engine := syscall.Gettid()
+	onBehalf("start", nil, func() {
+		p := (*C.struct_go_plugin)(plugin)
+		plugin := C.GoString(p.name)
+		name := instanceName(p.instance, plugin)
+		log := newLog(fmt.Sprintf("[output:%s:%s] ", plugin, name), instanceLevel(p.instance))
+		in, err := open(p, outputs[plugin], delivery.Env{Name: name, Log: log, Counters: new(delivery.Counters)})
+		if err != nil {
+			for _, problem := range strings.Split(err.Error(), "\n") {
+				log.Errorf("cannot start: %s", problem)
+			}
+			return
+		}
+		in.engine = engine
+		p.context.remote_context = C.uintptr_t(cgo.NewHandle(in))
+		result = delivery.OK
+	})
+	return int(result)
+}
+
+func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *instance, err error) {
+	if construct == nil {
+		return nil, fmt.Errorf("this library has no output of that name")
+	}
+	// A constructor that panics has said nothing to the user yet. The stack is
+	// for us, the sentence is for the user.
+	defer func() {
+		if v := recover(); v != nil {
+			logPanic(env.Log, "start", v)
+			err = fmt.Errorf("a fault of this plugin: please report it with the lines above")
+		}
+	}()
+	var mu sync.Mutex
+	starting := true
+	defer func() {
+		mu.Lock()
+		starting = false
+		mu.Unlock()
+	}()
+	out, err := construct(env, func(key string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if !starting {
+			// The struct is shared by all instances of a plugin: from the next
+			// instance's start on it would answer with that one's options.
+			return ""
+		}
+		return output.FLBPluginConfigKey(unsafe.Pointer(p), key)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &instance{out: out, log: env.Log, metrics: newMetrics(p.instance, env.Name, env.Counters)}, nil
+}
+
+// Flush delivers a chunk: size bytes of msgpack at data, Fluent Bit's until
+// this returns. The result is an FLB_OK, FLB_RETRY or FLB_ERROR.
+func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
+	result := delivery.Error
+	thread := syscall.Gettid()
+	in := lookUp(handle)
+	if in == nil {
+		return int(result)
+	}
+	onBehalf("flush", in.metrics, func() {
+		chunk := delivery.Chunk{Tag: tag, Data: unsafe.Slice((*byte)(data), size), OnEngine: thread == in.engine}
+		defer func() {
+			if v := recover(); v != nil {
+				result = in.panics.verdict(chunk)
+				logPanic(in.log, fmt.Sprintf("flush of a chunk of tag %q, which is answered with %v", tag, result), v)
+			}
+		}()
+		if chunk.OnEngine {
+			in.slow.Do(func() {
+				in.log.Warn("flushes run on fluent bit's engine thread, where inputs, timers and other outputs wait for them: set workers to 1 or more for this output")
+			})
+		}
+		result = in.out.Flush(chunk)
+	})
+	return int(result)
+}
+
+// PreExit is called before each instance's Exit, after its threads have ended.
+// reloading tells a hot reload from the end of the process.
+func PreExit(reloading bool) {
+	why := "fluent bit ends"
+	if reloading {
+		why = "fluent bit reloads its configuration"
+	}
+	onBehalf("pre-exit", nil, func() { ownLog.Debug(why) })
+}
+
+// Exit closes an output. Fluent Bit does nothing with the result.
+func Exit(handle uintptr) int {
+	result := delivery.Error
+	in := lookUp(handle)
+	if in == nil {
+		return int(result)
+	}
+	onBehalf("exit", in.metrics, func() {
+		cgo.Handle(handle).Delete()
+		in.out.Close()
+		result = delivery.OK
+	})
+	// Fluent Bit destroys its metrics as soon as this returns.
+	in.metrics.free()
+	return int(result)
+}
+
+// lookUp returns the instance behind a handle, nil when there is none: that
+// would be a fault in Fluent Bit, and cgo.Handle answers it with a panic.
+func lookUp(handle uintptr) (in *instance) {
+	defer func() {
+		if v := recover(); v != nil {
+			onBehalf("look up", nil, func() { ownLog.Errorf("fluent bit called with a context that is not ours: %v", v) })
+		}
+	}()
+	return cgo.Handle(handle).Value().(*instance)
+}

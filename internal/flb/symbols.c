@@ -1,0 +1,121 @@
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "symbols.h"
+
+static void (*log_print)(int, const char *, int, const char *, ...);
+static int (*output_log_check)(struct flb_output_instance *, int);
+static const char *(*output_name)(struct flb_output_instance *);
+static void *(*output_get_cmt_instance)(struct flb_output_instance *);
+
+typedef void *(*create_fn)(void *cmt, char *ns, char *subsystem, char *name, char *help,
+                           int labels, char **keys);
+typedef int (*set_fn)(void *metric, uint64_t timestamp, double value, int labels, char **values);
+
+static create_fn counter_create, gauge_create;
+static set_fn counter_set, gauge_set;
+
+/* look up NAME into the function pointer VAR. Through a void * in memory, since
+   ISO C has no cast from an object pointer to a function pointer. */
+#define LOOK_UP(var, name) (*(void **) &(var) = dlsym(RTLD_DEFAULT, name))
+
+void flb_resolve(void)
+{
+    LOOK_UP(log_print, "flb_log_print");
+    LOOK_UP(output_log_check, "flb_output_log_check");
+    LOOK_UP(output_name, "flb_output_name");
+    LOOK_UP(output_get_cmt_instance, "flb_output_get_cmt_instance");
+    LOOK_UP(counter_create, "cmt_counter_create");
+    LOOK_UP(counter_set, "cmt_counter_set");
+    LOOK_UP(gauge_create, "cmt_gauge_create");
+    LOOK_UP(gauge_set, "cmt_gauge_set");
+}
+
+int flb_can_print(void)
+{
+    return log_print != NULL;
+}
+
+void flb_print(int level, const char *line)
+{
+    /* Always "%s": a line may hold a per cent sign. */
+    log_print(level, NULL, 0, "%s", line);
+}
+
+int flb_level(struct flb_output_instance *ins)
+{
+    int level;
+
+    if (output_log_check == NULL) {
+        return -1;
+    }
+    /* 5 is trace, 1 is error, 0 is off (include/fluent-bit/flb_log.h). */
+    for (level = 5; level > 0; level--) {
+        if (output_log_check(ins, level)) {
+            break;
+        }
+    }
+    return level;
+}
+
+const char *flb_name(struct flb_output_instance *ins)
+{
+    return output_name == NULL ? NULL : output_name(ins);
+}
+
+void *flb_metrics(struct flb_output_instance *ins)
+{
+    if (output_get_cmt_instance == NULL || counter_create == NULL || counter_set == NULL ||
+        gauge_create == NULL || gauge_set == NULL) {
+        return NULL;
+    }
+    return output_get_cmt_instance(ins);
+}
+
+void *flb_metric_create(void *cmt, int gauge, char *name, char *help, int labels)
+{
+    char *keys[2] = {"name", "reason"};
+
+    return (gauge ? gauge_create : counter_create)(cmt, "fluentbit", "aws", name, help, labels, keys);
+}
+
+void flb_metrics_set(const struct metric *metrics, const double *values, int n)
+{
+    struct timespec now;
+    uint64_t timestamp;
+    int i;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    timestamp = (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+    for (i = 0; i < n; i++) {
+        const struct metric *m = &metrics[i];
+        if (m->handle != NULL) {
+            (m->gauge ? gauge_set : counter_set)(m->handle, timestamp, values[i], m->labels,
+                                                 (char **) m->label_value);
+        }
+    }
+}
+
+static const int kept[] = {SIGSEGV, SIGFPE};
+
+void flb_keep_signals(void)
+{
+    static struct sigaction ours[2];
+    static int noted;
+    struct sigaction now;
+    size_t i;
+
+    for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        if (!noted) {
+            sigaction(kept[i], NULL, &ours[i]);
+            continue;
+        }
+        if (sigaction(kept[i], NULL, &now) == 0 && now.sa_sigaction != ours[i].sa_sigaction) {
+            sigaction(kept[i], &ours[i], NULL);
+        }
+    }
+    noted = 1;
+}

@@ -1,0 +1,176 @@
+package flb
+
+// #include <stdlib.h>
+// #include "symbols.h"
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Fluent Bit's log goes by the thread it is called on: a thread that Fluent Bit
+// made puts the line into the log's queue, any other writes it to stderr, past
+// Log_File and past Fluent Bit's own counting (src/flb_log.c, flb_log_print).
+// Goroutines run on threads of the Go runtime. So, while Fluent Bit's thread
+// waits for us, it takes the lines that our goroutines want logged, and logs
+// them.
+//
+// A line that comes while no thread of Fluent Bit is here is written on the
+// spot, and goes to stderr then. Nothing of ours is supposed to run at such times.
+
+// logLine is a line on its way into the log.
+type logLine struct {
+	level int
+	text  string
+}
+
+var pending struct {
+	mu      sync.Mutex
+	threads int       // of Fluent Bit that are here
+	lines   []logLine // to be written by any of them; bounded by maxPending
+	wake    chan struct{}
+}
+
+// maxPending is how many lines may wait. A line beyond is written on the spot.
+const maxPending = 1000
+
+var (
+	setUp sync.Once
+	// ownLog is for what belongs to no instance.
+	ownLog *logrus.Entry
+)
+
+// tickEvery is how often the metrics are brought up to date and the signal
+// handlers looked after during a long flush.
+const tickEvery = 2 * time.Second
+
+// onBehalf runs f on a goroutine, and comes back when f has. The calling thread
+// is one of Fluent Bit's; until then it does what only such a thread can do. A
+// panic in f is logged as one in doing. m may be nil.
+//
+// There is a second reason for the goroutine: one that was called from C is
+// tied to its thread, and each time it waits for another goroutine that costs
+// two switches of threads.
+func onBehalf(doing string, m *metrics, f func()) {
+	setUp.Do(func() {
+		C.flb_resolve()
+		pending.wake = make(chan struct{}, 1)
+		ownLog = newLog("[aws-for-fluent-bit] ", instanceLevel(nil))
+	})
+	C.flb_keep_signals()
+	done := make(chan struct{})
+	enter()
+	go func() {
+		defer close(done)
+		defer func() {
+			if v := recover(); v != nil {
+				logPanic(ownLog, doing, v)
+			}
+		}()
+		f()
+	}()
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-pending.wake:
+			writeLines(takeLines())
+		case <-tick.C:
+			C.flb_keep_signals()
+			m.publish()
+		case <-done:
+			m.publish()
+			writeLines(leave())
+			return
+		}
+	}
+}
+
+func enter() {
+	pending.mu.Lock()
+	pending.threads++
+	pending.mu.Unlock()
+}
+
+// leave takes the lines too: after the last thread nobody else would.
+func leave() []logLine {
+	pending.mu.Lock()
+	defer pending.mu.Unlock()
+	pending.threads--
+	lines := pending.lines
+	pending.lines = nil
+	return lines
+}
+
+func takeLines() []logLine {
+	pending.mu.Lock()
+	defer pending.mu.Unlock()
+	lines := pending.lines
+	pending.lines = nil
+	return lines
+}
+
+// writeLine has a line written into the log.
+func writeLine(level int, text string) {
+	line := logLine{level, text}
+	pending.mu.Lock()
+	if pending.threads == 0 || len(pending.lines) >= maxPending {
+		pending.mu.Unlock()
+		writeLines([]logLine{line})
+		return
+	}
+	pending.lines = append(pending.lines, line)
+	pending.mu.Unlock()
+	select {
+	case pending.wake <- struct{}{}:
+	default: // the thread that was woken finds this line too
+	}
+}
+
+func writeLines(lines []logLine) {
+	for _, l := range lines {
+		if C.flb_can_print() == 0 {
+			os.Stderr.Write(appendLine(nil, time.Now(), l.level, l.text))
+			continue
+		}
+		text := C.CString(l.text)
+		C.flb_print(C.int(l.level), text)
+		C.free(unsafe.Pointer(text))
+	}
+}
+
+// instanceLevel returns the log level of an instance, of none with nil.
+func instanceLevel(ins *C.struct_flb_output_instance) logrus.Level {
+	known := -1
+	if ins != nil {
+		known = int(C.flb_level(ins))
+	}
+	return logLevel(known, os.Getenv("FLB_LOG_LEVEL"))
+}
+
+var unnamed struct {
+	sync.Mutex
+	next map[string]int // by plugin
+}
+
+// instanceName returns the instance's alias, or its name in Fluent Bit as
+// "cloudwatch.0"; numbered by ourselves where Fluent Bit does not tell.
+func instanceName(ins *C.struct_flb_output_instance, plugin string) string {
+	if name := C.flb_name(ins); name != nil {
+		return C.GoString(name)
+	}
+	unnamed.Lock()
+	defer unnamed.Unlock()
+	if unnamed.next == nil {
+		unnamed.next = make(map[string]int)
+	}
+	n := unnamed.next[plugin]
+	unnamed.next[plugin]++
+	return fmt.Sprintf("%s.%d", plugin, n)
+}

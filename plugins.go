@@ -1,0 +1,65 @@
+// This is the Go library behind cloudwatch.so, kinesis.so and firehose.so.
+//
+// Fluent Bit loads one of these three (loader/loader.c), finds the functions
+// below in the library beside it, and calls them: FLBPluginInit for each
+// [OUTPUT] section, FLBPluginFlushCtx for each chunk of records, from as many
+// threads as the section has workers, and FLBPluginExitCtx at the end.
+//
+// What the three plugins do is in cloudwatch, kinesis and firehose; what C
+// needs is in internal/flb.
+package main
+
+// #include <stddef.h>
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/flb"
+	"aws-for-fluent-bit/internal/options"
+)
+
+// outputs are the plugins, by the name that a section's `Name` says.
+var outputs = map[string]flb.Constructor{
+	"cloudwatch": notYet,
+	"kinesis":    notYet,
+	"firehose":   notYet,
+}
+
+func notYet(delivery.Env, options.Getter) (flb.Output, error) {
+	return nil, fmt.Errorf("this plugin is not part of this version")
+}
+
+//export aws_for_fluent_bit_register
+func aws_for_fluent_bit_register(def unsafe.Pointer, name, description *C.char) C.int {
+	return C.int(flb.Register(def, C.GoString(name), C.GoString(description)))
+}
+
+//export FLBPluginInit
+func FLBPluginInit(plugin unsafe.Pointer) C.int {
+	return C.int(flb.Init(plugin, outputs))
+}
+
+//export FLBPluginFlushCtx
+func FLBPluginFlushCtx(context uintptr, data unsafe.Pointer, size C.size_t, tag *C.char) C.int {
+	return C.int(flb.Flush(context, data, int(size), C.GoString(tag)))
+}
+
+//export FLBPluginOutputPreExit
+func FLBPluginOutputPreExit(reloading C.int) {
+	flb.PreExit(reloading != 0)
+}
+
+//export FLBPluginExitCtx
+func FLBPluginExitCtx(context uintptr) C.int {
+	return C.int(flb.Exit(context))
+}
+
+//export FLBPluginUnregister
+func FLBPluginUnregister(def unsafe.Pointer) {
+	flb.Unregister(def)
+}
+
+func main() {} // c-shared asks for one; nothing calls it
