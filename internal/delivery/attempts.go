@@ -52,10 +52,9 @@ func (f *Flush) Guard() {
 	}
 }
 
-// Caught is deferred where a chunk is walked: a panic there becomes the error
-// that ends the walk. What was read before is delivered, and the chunk is not
-// asked for again, since it would come to the same.
-func Caught(err *error) {
+// caught is deferred where a chunk is walked: a panic becomes the error that
+// ends the walk.
+func caught(err *error) {
 	if v := recover(); v != nil {
 		*err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 	}

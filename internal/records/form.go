@@ -81,49 +81,41 @@ func (f *Form) parseTime(s *options.Set) {
 	}
 }
 
-// Errors of a record that cannot be written.
-var (
-	errNoLogKey = errors.New("it has no such key")
-	errEmpty    = errors.New("there is nothing to send")
-)
+var errNoLogKey = errors.New("the record lacks the key to send")
 
 // Writer writes records of one flush. It is not safe for concurrent use.
 type Writer struct {
-	f    *Form
-	d    *delivery.Delivery
-	tag  string
-	last timefmt.Last
-	text []byte // owned by Writer for reuse, as the next two
-	data []byte
-	time []byte
+	f     *Form
+	flush *delivery.Flush
+	last  timefmt.Last
+	text  []byte // owned by Writer for reuse, as the next two
+	data  []byte
+	time  []byte
 }
 
-// NewWriter returns a Writer for the records of a chunk of the given tag.
-func (f *Form) NewWriter(d *delivery.Delivery, tag string) *Writer {
-	return &Writer{f: f, d: d, tag: tag}
+// NewWriter returns a Writer for the records of a flush.
+func (f *Form) NewWriter(flush *delivery.Flush) *Writer {
+	return &Writer{f: f, flush: flush}
 }
 
 // Write returns an event as the service is to get it, in at most the record
-// limit less the bytes of its partition key. The result is valid until the next
-// call. When the record is one that cannot be sent it is dropped from the flush,
-// and ok is false.
-func (w *Writer) Write(f *delivery.Flush, i int, ev *chunk.Event, key int) (data []byte, ok bool) {
+// limit less the key bytes of its partition key. The result is valid until the
+// next call. A record that cannot be sent is dropped from the flush, and ok is
+// false.
+func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 	text, err := w.appendText(w.text[:0], ev)
 	w.text = text
 	switch {
 	case err == errNoLogKey:
-		f.DropRecord(delivery.MissingKey, i)
-		w.d.Said.Warn("log_key", "a record of tag %q was dropped: option log_key is %q, and %v", w.tag, w.f.logKey, err)
-		return nil, false
-	case err == errEmpty:
-		f.DropRecord(delivery.Empty, i)
-		return nil, false
+		w.flush.NoLogKey(i, w.f.logKey)
 	case err != nil:
-		f.DropRecord(delivery.Malformed, i)
-		w.d.Said.Warn("malformed", "a record of tag %q was dropped: %v", w.tag, err)
-		return nil, false
+		w.flush.Malformed(i, err)
+	case len(text) == 0:
+		w.flush.DropRecord(delivery.Empty, i)
+	default:
+		return w.fit(w.f.room(key)), true
 	}
-	return w.fit(w.f.room(key)), true
+	return nil, false
 }
 
 // appendText appends the record's text without a newline.
@@ -143,9 +135,6 @@ func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error)
 	default:
 		out, _, err = jsonenc.AppendJSON(dst, ev.Body)
 	}
-	if err == nil && len(out) == len(dst) {
-		err = errEmpty
-	}
 	return out, err
 }
 
@@ -160,7 +149,7 @@ func (w *Writer) fit(limit int) []byte {
 	}
 	if len(w.text)+len(end) > limit {
 		w.text = append(w.text[:jsonenc.CutText(w.text, limit-len(mark))], mark...)
-		w.sayTruncated()
+		w.flush.Truncated("max_record_size", w.f.limit)
 		return w.text
 	}
 	w.text = append(w.text, end...)
@@ -175,15 +164,10 @@ func (w *Writer) compress(limit int, mark, end string) []byte {
 	if len(w.data) > limit {
 		var cut bool
 		if w.data, cut = w.f.compressor.AppendFit(w.data[:0], w.text[:n], limit, jsonenc.CutText, mark); cut {
-			w.sayTruncated()
+			w.flush.Truncated("max_record_size", w.f.limit)
 		}
 	}
 	return w.data
-}
-
-func (w *Writer) sayTruncated() {
-	w.d.Add(delivery.Truncated, 1)
-	w.d.Said.Warn("truncated", "a record of tag %q was cut to the limit of %d bytes", w.tag, w.f.limit)
 }
 
 // room is how many bytes of text a record has room for beside a partition key

@@ -50,7 +50,7 @@ func (s *Service) Begin(f *delivery.Flush) *Sender {
 // Add hands over a record that stands for the chunk's records indexes. data and
 // indexes are copied; key is nil where the service knows none. A record must be
 // within the service's limit for one.
-func (w *Sender) Add(data, key []byte, indexes []int) {
+func (w *Sender) Add(data, key []byte, indexes ...int) {
 	if w.open == nil {
 		w.open = newBatch(w.s.Head)
 	}

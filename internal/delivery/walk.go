@@ -1,0 +1,62 @@
+package delivery
+
+import (
+	"errors"
+	"io"
+
+	"aws-for-fluent-bit/internal/chunk"
+)
+
+// Walk calls record for each of the chunk's records that is not settled yet.
+// What is no record is dropped and counted. The error says where the chunk
+// stops being readable, or that record panicked: then what came before is good,
+// and the chunk is not worth asking for again, since it would come to the same.
+func (f *Flush) Walk(record func(i int, ev *chunk.Event)) (broken error) {
+	defer caught(&broken)
+	r := chunk.NewReader(f.chunk.Data)
+	for {
+		ev, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		var bad *chunk.RecordError
+		if err != nil && !errors.As(err, &bad) {
+			return err
+		}
+		switch i, fresh := f.Record(); {
+		case !fresh:
+		case bad != nil:
+			f.Malformed(i, bad)
+		default:
+			record(i, &ev)
+		}
+	}
+}
+
+// Malformed drops a record that cannot be read or written.
+func (f *Flush) Malformed(i int, err error) {
+	f.DropRecord(Malformed, i)
+	f.d.Said.Warn("malformed", "a record of tag %q was dropped: %v", f.chunk.Tag, err)
+}
+
+// NoLogKey drops a record that lacks the key which option log_key names.
+func (f *Flush) NoLogKey(i int, key string) {
+	f.DropRecord(MissingKey, i)
+	f.d.Said.Warn("log_key", "a record of tag %q was dropped: it has no key %q, which option log_key names", f.chunk.Tag, key)
+}
+
+// Truncated counts a record that was cut to limit bytes, and says which option
+// has the limit.
+func (f *Flush) Truncated(option string, limit int) {
+	f.d.Add(Truncated, 1)
+	f.d.Said.Warn("truncated", "a record of tag %q was cut to option %s, %d bytes", f.chunk.Tag, option, limit)
+}
+
+// Finish ends a flush like End, and says when its chunk is given up.
+func (f *Flush) Finish(broken error) Result {
+	result := f.End(broken)
+	if result == Error {
+		f.d.Said.Error("broken chunk", "a chunk of tag %q is given up, what could be read of it was sent: %v", f.chunk.Tag, broken)
+	}
+	return result
+}
