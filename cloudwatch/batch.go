@@ -1,0 +1,202 @@
+package cloudwatch
+
+import (
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"aws-for-fluent-bit/internal/jsonenc"
+)
+
+// What one PutLogEvents call takes.
+// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+const (
+	maxBatchEvents = 10_000
+	maxBatchBytes  = 1_048_576                       // of messages in UTF-8, each with eventOverhead
+	eventOverhead  = 26                              // bytes that the service adds for every event
+	maxBatchSpan   = 24 * time.Hour                  // between the first and the last event
+	maxEventBytes  = maxBatchBytes - eventOverhead   // of one message: what an otherwise empty call has room for
+	truncatedMark  = "[Truncated...]"                // ends a message that was cut, as in AWS's Go plugin
+	maxSpanMillis  = int64(maxBatchSpan / 1_000_000) // the unit of timestamps
+)
+
+// event is one event of a batch: where its JSON object stands, and what the
+// service counts of it.
+type event struct {
+	millis     int64 // since 1970
+	start, end int   // its JSON object in the batch's body
+	size       int   // message bytes and eventOverhead
+	record     int   // its index in the chunk
+}
+
+// batch is one PutLogEvents call in the making. Its body is the request's own
+// JSON text, written event by event; the batch owns it.
+type batch struct {
+	target         target
+	body           []byte
+	head           int // length of what stands before the first event
+	events         []event
+	bytes          int // as the service counts them
+	oldest, newest int64
+	unordered      bool // an event came after a newer one
+}
+
+// pool keeps batches with their buffers. A typical one ends at the call's limit.
+var pool = sync.Pool{New: func() any { return new(batch) }}
+
+// maxPooledBody is the largest body that is kept for reuse: a full call of text
+// that is all escapes can be six times the limit, and is rare.
+const maxPooledBody = 2 * maxBatchBytes
+
+func newBatch(t target) *batch {
+	b := pool.Get().(*batch)
+	b.target = t
+	b.body = append(b.body[:0], `{"logGroupName":`...)
+	b.body = jsonenc.AppendQuoted(b.body, t.group)
+	b.body = append(b.body, `,"logStreamName":`...)
+	b.body = jsonenc.AppendQuoted(b.body, t.stream)
+	b.body = append(b.body, `,"logEvents":[`...)
+	b.head = len(b.body)
+	b.events, b.bytes, b.unordered = b.events[:0], 0, false
+	return b
+}
+
+// Free gives the batch back; nothing may use it or its body any more.
+func (b *batch) Free() {
+	if cap(b.body) <= maxPooledBody {
+		pool.Put(b)
+	}
+}
+
+// open begins an event at the end of the body and returns where it begins. The
+// message follows, and then close.
+func (b *batch) open(millis int64) (start int) {
+	if len(b.body) > b.head {
+		b.body = append(b.body, ',')
+	}
+	start = len(b.body)
+	b.body = append(b.body, `{"timestamp":`...)
+	b.body = strconv.AppendInt(b.body, millis, 10)
+	b.body = append(b.body, `,"message":"`...)
+	return start
+}
+
+// cut shortens the message that begins at text, and is the body's last, to max
+// bytes, the mark at its end included. It returns its size.
+func (b *batch) cut(text, max int) (size int) {
+	n, size := jsonenc.CutEscaped(b.body[text:], max-len(truncatedMark))
+	b.body = append(b.body[:text+n], truncatedMark...)
+	return size + len(truncatedMark)
+}
+
+// close ends the event that begins at start and whose message has size bytes.
+// It returns false, and takes the event back, when the batch has no room for
+// it; then moveLast takes its text to the next batch.
+func (b *batch) close(start int, millis int64, size, record int) bool {
+	b.body = append(b.body, `"}`...)
+	size += eventOverhead
+	if !b.hasRoom(millis, size) {
+		return false
+	}
+	b.push(event{millis: millis, start: start, end: len(b.body), size: size, record: record})
+	return true
+}
+
+func (b *batch) push(e event) {
+	switch {
+	case len(b.events) == 0:
+		b.oldest, b.newest = e.millis, e.millis
+	case e.millis < b.newest:
+		b.unordered = true
+		b.oldest = min(b.oldest, e.millis)
+	default:
+		b.newest = e.millis
+	}
+	b.events = append(b.events, e)
+	b.bytes += e.size
+}
+
+// hasRoom says whether an event fits by all three limits of a call. An empty
+// batch has room for any event, whose size was limited before.
+func (b *batch) hasRoom(millis int64, size int) bool {
+	return len(b.events) == 0 ||
+		len(b.events) < maxBatchEvents && b.bytes+size <= maxBatchBytes &&
+			max(b.newest, millis)-min(b.oldest, millis) < maxSpanMillis
+}
+
+// undo takes back what was written since start.
+func (b *batch) undo(start int) {
+	if start > b.head {
+		start-- // the comma
+	}
+	b.body = b.body[:start]
+}
+
+// moveLast takes the event that begins at start, and had no room, to next,
+// which is empty.
+func (b *batch) moveLast(start int, next *batch, millis int64, size, record int) {
+	next.add(b.body[start:], event{millis: millis, size: size + eventOverhead, record: record})
+	b.undo(start)
+}
+
+// add appends an event whose JSON object is text.
+func (b *batch) add(text []byte, e event) {
+	if len(b.body) > b.head {
+		b.body = append(b.body, ',')
+	}
+	e.start = len(b.body)
+	b.body = append(b.body, text...)
+	e.end = len(b.body)
+	b.push(e)
+}
+
+// sort brings the events into the order of time that the service demands;
+// those of the same millisecond stay in the order in which they came.
+func (b *batch) sort() *batch {
+	if !b.unordered {
+		return b
+	}
+	sorted := newBatch(b.target)
+	slices.SortStableFunc(b.events, func(x, y event) int {
+		switch {
+		case x.millis < y.millis:
+			return -1
+		case x.millis > y.millis:
+			return 1
+		}
+		return 0
+	})
+	for _, e := range b.events {
+		sorted.add(b.body[e.start:e.end], e)
+	}
+	b.Free()
+	return sorted
+}
+
+// Len returns the number of events.
+func (b *batch) Len() int { return len(b.events) }
+
+// Split returns the batch's events from i to j as a batch of their own.
+func (b *batch) Split(i, j int) *batch {
+	part := newBatch(b.target)
+	for _, e := range b.events[i:j] {
+		part.add(b.body[e.start:e.end], e)
+	}
+	return part
+}
+
+// request ends the body and returns it. token is the sequence token, "" for
+// none. The body may be asked for again, with another token.
+func (b *batch) request(token string) []byte {
+	b.body = append(b.body[:b.events[len(b.events)-1].end], ']')
+	if token != "" {
+		b.body = append(b.body, `,"sequenceToken":`...)
+		b.body = jsonenc.AppendQuoted(b.body, token)
+	}
+	b.body = append(b.body, '}')
+	return b.body
+}
+
+// record gives the chunk's record index of the k-th event.
+func (b *batch) record(k int) int { return b.events[k].record }

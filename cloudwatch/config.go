@@ -1,0 +1,90 @@
+package cloudwatch
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/options"
+)
+
+// config is what an output's options say. Each option's default stands here
+// and in the README's table, nowhere else.
+type config struct {
+	aws   awsx.Options
+	names nameConfig
+
+	logKey        string // send only this key's value
+	logFormat     string // "json/emf" or "": the header x-amzn-logs-format
+	createGroup   bool   // auto_create_group
+	createStream  bool   // auto_create_stream
+	groupTags     []tag  // for groups that are created
+	groupClass    string // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
+	retentionDays int    // for groups that are created or first used with auto_create_group; 0: left alone
+	maxEvent      int    // bytes of one message, above which it is cut
+	concurrency   int    // calls in flight within one flush
+}
+
+type tag struct{ key, value string }
+
+// retentionDays are the values that PutRetentionPolicy takes.
+// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+var retentionDays = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
+	1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+// maxGroupTags is what CreateLogGroup takes, of at most 128 and 256 characters.
+const (
+	maxGroupTags = 50
+	maxTagKey    = 128
+	maxTagValue  = 256
+)
+
+// parseConfig reads all options; s collects what is wrong with them.
+func parseConfig(s *options.Set) config {
+	c := config{
+		aws:          awsx.ParseOptions(s, "logs"),
+		names:        parseNames(s),
+		logKey:       s.String("log_key", ""),
+		createGroup:  s.Bool("auto_create_group", false),
+		createStream: s.Bool("auto_create_stream", true),
+		groupClass:   strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),
+		maxEvent:     s.Size("max_event_size", maxEventBytes, 256, maxEventBytes),
+		concurrency:  s.Int("concurrency", 4, 1, 64),
+	}
+	if s.OneOf("log_format", "json", "json", "json/emf") == "json/emf" {
+		c.logFormat = "json/emf"
+	}
+	if v, ok := s.Lookup("log_retention_days"); ok {
+		n, err := strconv.Atoi(v)
+		if err != nil || n != 0 && !slices.Contains(retentionDays, n) {
+			s.Fail("log_retention_days", v, fmt.Sprintf("0 (leave it as it is) or one of %s", join(retentionDays)))
+		}
+		c.retentionDays = n
+	}
+	for _, p := range s.Pairs("new_log_group_tags") {
+		c.groupTags = append(c.groupTags, tag{p[0], p[1]})
+		if len([]rune(p[0])) > maxTagKey || len([]rune(p[1])) > maxTagValue || strings.HasPrefix(strings.ToLower(p[0]), "aws:") {
+			s.Fail("new_log_group_tags", p[0]+"="+p[1], "keys of 128 characters that do not begin with aws:, values of 256")
+		}
+	}
+	if len(c.groupTags) > maxGroupTags {
+		s.Conflict("option new_log_group_tags: has %d tags: allowed are %d", len(c.groupTags), maxGroupTags)
+	}
+	// The C plugin's switch for one immediate retry. What it asks for is always
+	// done here, within the budget, so it is read only to refuse nonsense.
+	s.Bool("auto_retry_requests", true)
+	return c
+}
+
+func join(numbers []int) string {
+	var b strings.Builder
+	for i, n := range numbers {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Itoa(n))
+	}
+	return b.String()
+}

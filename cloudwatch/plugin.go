@@ -1,0 +1,127 @@
+// Package cloudwatch is the output plugin `cloudwatch`: records become events
+// of CloudWatch Logs.
+//
+// The files are the way of a record: config.go (options), plugin.go (Flush: the
+// walk over a chunk), names.go and ecs.go (which group and stream), batch.go
+// (the request's body), target.go (groups and streams that exist), send.go (the
+// calls), verdict.go (what an answer means).
+package cloudwatch
+
+import (
+	"context"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/options"
+)
+
+// Plugin is one output instance. It is safe for concurrent use: Fluent Bit's
+// workers all call the same one.
+type Plugin struct {
+	*delivery.Delivery
+	config
+	names   *names
+	session *awsx.Session
+	client  *cloudwatchlogs.Client
+	put     []awsx.BodyOption // headers of every PutLogEvents call
+	targets *targets
+	pace    delivery.Pace // of the account's quota; each stream has one of its own
+	logPath []string      // log_key as a path
+}
+
+// New starts an output with the options that get gives. The error says all
+// that is wrong with them.
+func New(env delivery.Env, get options.Getter) (*Plugin, error) {
+	s := options.New(get)
+	p := &Plugin{config: parseConfig(s), Delivery: delivery.New(env, s)}
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.session, err = awsx.Load(context.Background(), p.aws); err != nil {
+		return nil, err
+	}
+	p.client = p.session.CloudWatchLogs()
+	if p.logFormat != "" {
+		p.put = append(p.put, awsx.Header("X-Amzn-Logs-Format", p.logFormat))
+	}
+	p.targets = newTargets()
+	ecs := newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
+	// The names say for themselves when it is time to say something again.
+	p.names = newNames(p.config.names, ecs, func(m nameMiss) { env.Log.Warn(m.String()) })
+	if p.logKey != "" {
+		p.logPath = []string{p.logKey}
+	}
+	return p, nil
+}
+
+// Close ends the instance. No flush may be under way.
+func (p *Plugin) Close() {
+	p.session.Close()
+	p.Delivery.Close()
+}
+
+// Flush delivers the records of a chunk.
+func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
+	f := p.Begin(c)
+	out := p.newSender(f)
+	names := p.names.chunk(context.Background(), c.Tag)
+	broken := f.Walk(func(i int, ev *chunk.Event) { p.write(f, out, names, ev, i) })
+	out.finish()
+	return f.Finish(broken)
+}
+
+// write writes one record into the open batch of its stream.
+func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *chunk.Event, i int) {
+	body := ev.Body
+	if p.logPath != nil {
+		var ok bool
+		if body, ok = chunk.Lookup(ev.Body, p.logPath); !ok {
+			f.NoLogKey(i, p.logKey)
+			return
+		}
+	}
+	t, substitute := names.target(ev.Body)
+	if substitute {
+		p.Add(delivery.DefaultName, 1)
+	}
+	b := out.batch(t)
+	millis := ev.Time.UnixMilli()
+	start := b.open(millis)
+	text := len(b.body)
+	size, err := p.appendMessage(b, body)
+	switch {
+	case err != nil:
+		b.undo(start)
+		f.Malformed(i, err)
+		return
+	case size == 0: // the service takes no empty message
+		b.undo(start)
+		f.DropRecord(delivery.Empty, i)
+		return
+	case size > p.maxEvent:
+		size = b.cut(text, p.maxEvent)
+		f.Truncated("max_event_size", p.maxEvent)
+	}
+	if !b.close(start, millis, size, i) {
+		next := newBatch(b.target)
+		b.moveLast(start, next, millis, size, i)
+		out.replace(next)
+	}
+}
+
+// appendMessage writes what is sent of a record, and returns its size as the
+// service counts it.
+func (p *Plugin) appendMessage(b *batch, body []byte) (size int, err error) {
+	if p.logPath != nil {
+		b.body, size, _, err = jsonenc.AppendTextEscaped(b.body, body)
+	} else {
+		b.body, size, _, err = jsonenc.AppendEscaped(b.body, body)
+	}
+	return size, err
+}

@@ -1,0 +1,49 @@
+package firehose
+
+import (
+	"regexp"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/records"
+)
+
+// What one PutRecordBatch call takes.
+// https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
+const (
+	maxRecords     = 500
+	maxBytes       = 4 << 20     // of data, before base64
+	maxRecordBytes = 1_000 << 10 // of one record's data, before base64
+)
+
+// config is what an output's options say. Each option's default stands here
+// and in the README's table, nowhere else.
+type config struct {
+	aws         awsx.Options
+	stream      string // delivery_stream
+	form        records.Form
+	concurrency int // calls in flight within one flush
+}
+
+// streamName is what Firehose takes for a name.
+// https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
+var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
+
+// parseConfig reads all options; s collects what is wrong with them.
+func parseConfig(s *options.Set) config {
+	c := config{
+		aws:    awsx.ParseOptions(s, "firehose"),
+		stream: s.Required("delivery_stream"),
+		// A newline ends each record, as in both of the peers: Firehose writes
+		// records into a file one behind the other.
+		form:        records.ParseForm(s, true, maxRecordBytes, maxRecordBytes),
+		concurrency: s.Int("concurrency", 4, 1, 64),
+	}
+	if c.stream != "" && !streamName.MatchString(c.stream) {
+		s.Fail("delivery_stream", c.stream, "1 to 64 letters, digits and the characters _ . -")
+	}
+	// The C plugin's switch for one immediate retry. What it asks for is always
+	// done here, within the budget, so it is read only to refuse nonsense.
+	s.Bool("auto_retry_requests", true)
+	return c
+}

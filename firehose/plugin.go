@@ -1,0 +1,70 @@
+// Package firehose is the output plugin `firehose`: records become records of a
+// Data Firehose delivery stream.
+//
+// The files are the way of a record: config.go (options), plugin.go (Flush: the
+// walk over a chunk), send.go (the call), verdict.go (what an answer means). What
+// it has in common with Kinesis is in internal/records.
+package firehose
+
+import (
+	"context"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/records"
+)
+
+// Plugin is one output instance. It is safe for concurrent use: Fluent Bit's
+// workers all call the same one.
+type Plugin struct {
+	*delivery.Delivery
+	config
+	session *awsx.Session
+	service *records.Service
+}
+
+// New starts an output with the options that get gives. The error says all
+// that is wrong with them.
+func New(env delivery.Env, get options.Getter) (*Plugin, error) {
+	s := options.New(get)
+	p := &Plugin{config: parseConfig(s), Delivery: delivery.New(env, s)}
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.session, err = awsx.Load(context.Background(), p.aws); err != nil {
+		return nil, err
+	}
+	p.service = p.newService()
+	return p, nil
+}
+
+// Close ends the instance. No flush may be under way.
+func (p *Plugin) Close() {
+	p.session.Close()
+	p.Delivery.Close()
+}
+
+// Flush delivers the records of a chunk.
+func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
+	f := p.Begin(c)
+	out := p.service.Begin(f)
+	send := func(data []byte, indexes []int) { out.Add(data, nil, indexes...) }
+	w := p.form.NewWriter(f)
+	together := p.form.NewConcat(0)
+	broken := f.Walk(func(i int, ev *chunk.Event) {
+		data, ok := w.Write(i, ev, 0)
+		switch {
+		case !ok:
+		case p.form.Concatenates():
+			together.Add(data, i, send)
+		default:
+			out.Add(data, nil, i)
+		}
+	})
+	together.Flush(send)
+	out.Finish()
+	return f.Finish(broken)
+}

@@ -1,0 +1,30 @@
+package firehose
+
+import (
+	"context"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/records"
+)
+
+// newService says how calls are made: the rest is common to Kinesis and Firehose.
+func (p *Plugin) newService() *records.Service {
+	head := append([]byte(`{"DeliveryStreamName":`), jsonenc.AppendQuoted(nil, p.stream)...)
+	head = append(head, `,"Records":[`...)
+	client := p.session.Firehose()
+	return &records.Service{
+		Delivery:    p.Delivery,
+		Name:        "Data Firehose",
+		Destination: p.stream,
+		Head:        head,
+		Limits:      records.Limits{Records: maxRecords, Bytes: maxBytes},
+		Concurrency: p.concurrency,
+		Put: func(ctx context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
+			return awsx.PutRecordBatch(ctx, client, p.stream, n, body)
+		},
+		Verdict:       verdict,
+		RecordVerdict: recordVerdict,
+		Invalidate:    p.session.Invalidate,
+	}
+}
