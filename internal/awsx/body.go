@@ -1,0 +1,173 @@
+package awsx
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"sync"
+)
+
+var errDetached = errors.New("the request body was taken back")
+
+// Body is the ready body of a request. It does not copy the bytes: they belong
+// to the caller, who must leave them alone from the call to Detach.
+//
+// Why Detach: net/http may still read a request's body after it has returned an
+// error. It promises only to stop once it has closed the body. After Detach no
+// reader of an earlier attempt gets another byte, so the caller may write into
+// the buffer again.
+//
+// One Body serves one call at a time.
+type Body struct {
+	mu   sync.Mutex
+	data []byte
+	at   int  // where the SDK's own reading stands
+	cut  bool // by Detach; Seek makes it readable again
+	turn int  // counts attempts: a reader of an earlier one gets no more
+	sent int  // bytes of this attempt the transport has taken
+	hash string
+}
+
+// NewBody returns a Body of data.
+func NewBody(data []byte) *Body { return &Body{data: data} }
+
+// Reset detaches the Body and gives it new bytes.
+func (b *Body) Reset(data []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.detach()
+	b.data = data
+	b.at = 0
+	b.cut = false
+	b.hash = ""
+}
+
+// Detach ends all reading of the present attempt. The same bytes may be sent
+// again; when they have been changed, call Reset first.
+func (b *Body) Detach() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.detach()
+}
+
+func (b *Body) detach() {
+	b.turn++
+	b.cut = true
+}
+
+// Len returns the bytes that are still to be read, as bytes.Reader does: it is
+// where the SDK takes the Content-Length from.
+func (b *Body) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.data) - b.at
+}
+
+// Read is for a client that does not know about Body's own readers.
+func (b *Body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut {
+		return 0, errDetached
+	}
+	if b.at >= len(b.data) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.data[b.at:])
+	b.at += n
+	b.sent = b.at
+	return n, nil
+}
+
+// Seek starts another reading.
+func (b *Body) Seek(offset int64, whence int) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch whence {
+	case io.SeekCurrent:
+		offset += int64(b.at)
+	case io.SeekEnd:
+		offset += int64(len(b.data))
+	}
+	if offset < 0 || offset > int64(len(b.data)) {
+		return 0, errors.New("cannot seek outside the request body")
+	}
+	if whence != io.SeekCurrent {
+		b.cut = false
+	}
+	b.at = int(offset)
+	return offset, nil
+}
+
+// rewind makes the Body ready for a call.
+func (b *Body) rewind() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn++
+	b.at = 0
+	b.sent = 0
+	b.cut = false
+}
+
+// open starts an attempt: the only reader that gets bytes from now on.
+func (b *Body) open() io.ReadCloser {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn++
+	b.sent = 0
+	return &bodyReader{body: b, turn: b.turn}
+}
+
+// whole says whether the transport has taken every byte in this attempt. If
+// not, the service cannot have got them all, so it cannot have done anything:
+// the signature covers the hash of the whole body.
+func (b *Body) whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sent >= len(b.data)
+}
+
+// sha256 returns the hash of the bytes in hexadecimal, computed once until Reset.
+func (b *Body) sha256() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.hash == "" {
+		sum := sha256.Sum256(b.data)
+		b.hash = hex.EncodeToString(sum[:])
+	}
+	return b.hash
+}
+
+// bodyReader reads a Body for one attempt.
+type bodyReader struct {
+	body *Body
+	turn int
+	at   int
+}
+
+func (r *bodyReader) Read(p []byte) (int, error) {
+	b := r.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.turn != r.turn {
+		return 0, errDetached
+	}
+	if r.at >= len(b.data) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.data[r.at:])
+	r.at += n
+	b.sent = r.at
+	return n, nil
+}
+
+func (r *bodyReader) Close() error {
+	b := r.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.turn == r.turn {
+		b.turn++
+	}
+	return nil
+}
