@@ -15,13 +15,12 @@ const (
 	// pause (Flush.Pause), within the flush's budget.
 	Again
 
-	// AgainNow: the request never reached the service, as on a kept connection
-	// that turns out to be closed. Once at once and silently; when that fails
-	// too it is Again.
+	// AgainNow: nothing to wait for, as with a kept connection that turns out to
+	// be closed. A few times at once and silently; after that it is Again.
 	AgainNow
 
 	// Refresh: the credentials are expired or not taken. New ones are fetched,
-	// and the same records go out again, once a flush; the second time it is Later.
+	// and the same records go out again at once; when that comes to the same it is Later.
 	Refresh
 
 	// Create: the log group or log stream is not there. Where the options allow

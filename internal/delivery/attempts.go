@@ -23,6 +23,7 @@ const maxAtOnce = 3
 // a pause. It returns false when the batch is not to be sent again in this
 // flush, since that is of no use or the budget is spent.
 func (f *Flush) Again(a *Attempts, v Verdict) bool {
+	f.failing.Store(true)
 	switch v.Action {
 	case AgainNow, Create:
 		if a.atOnce < maxAtOnce {
@@ -49,6 +50,15 @@ func (f *Flush) Again(a *Attempts, v Verdict) bool {
 func (f *Flush) Guard() {
 	if v := recover(); v != nil {
 		f.d.Said.Error("panic", "a panic while sending a chunk of tag %q, which will be sent again: %v\n%s", f.chunk.Tag, v, debug.Stack())
+	}
+}
+
+// guardRecord is deferred where one record is read and written: a panic there
+// costs that record, which is dropped as malformed, and not its chunk.
+func (f *Flush) guardRecord(i int) {
+	if v := recover(); v != nil {
+		f.DropRecord(Malformed, i)
+		f.d.Said.Error("panic", "a panic over a record of tag %q, which was dropped: %v\n%s", f.chunk.Tag, v, debug.Stack())
 	}
 }
 

@@ -16,7 +16,8 @@ type Batch[B any] interface {
 // to refuse. So one bad record costs one record, and some 2*log2(n) calls.
 //
 // Where nothing but refusals comes back it is not the records that are to
-// blame: after 16 of them, with none accepted, the rest goes to refuse untried.
+// blame. After 16 of them, with none accepted, one record stands for each part
+// that is left: if that too is refused, its part goes to refuse untried.
 //
 // try returns Split for a call that was refused as a whole, and then has left
 // in the batch only what is not settled. why is what was said of b, which
@@ -46,8 +47,8 @@ func (s *bisection[B]) part(b B, why Verdict) {
 
 func (s *bisection[B]) half(b B, why Verdict) {
 	defer b.Free()
-	if !s.accepted && s.refused >= maxRefused {
-		s.refuse(b, why)
+	if !s.accepted && s.refused >= maxRefused && b.Len() > 1 {
+		s.sample(b, why)
 		return
 	}
 	switch v := s.try(b); v.Action {
@@ -55,5 +56,19 @@ func (s *bisection[B]) half(b B, why Verdict) {
 		s.accepted = true
 	case Split:
 		s.part(b, v)
+	}
+}
+
+// sample tries the last record of b, and goes on with the others if it is accepted.
+func (s *bisection[B]) sample(b B, why Verdict) {
+	last := b.Len() - 1
+	one := b.Split(last, last+1)
+	defer one.Free()
+	switch v := s.try(one); v.Action {
+	case Done:
+		s.accepted = true
+		s.half(b.Split(0, last), why)
+	case Split:
+		s.refuse(b, v)
 	}
 }

@@ -18,7 +18,7 @@ const (
 	Expired                  // older than the log group's retention
 	TooLarge                 // larger than the service takes, and not to be cut
 	Refused                  // the service refuses this record for good
-	Abandoned                // Fluent Bit did not bring it back
+	Abandoned                // Fluent Bit did not bring it back, or its chunk had to be forgotten
 	numReasons
 )
 
@@ -32,7 +32,7 @@ func (r Reason) String() string { return reasonNames[r] }
 type Counter int
 
 const (
-	In          Counter = iota // records taken in, each once, however often its chunk comes
+	In          Counter = iota // records taken in, each once, however often its chunk comes (as the ledger knows it)
 	Sent                       // records that the service accepted
 	Resent                     // records sent again after a refusal or a lost answer
 	Truncated                  // records cut to the service's limit
@@ -43,7 +43,7 @@ const (
 	Failed                     // calls that failed in any other way
 	Bytes                      // request bytes of calls that were answered with success
 	Retries                    // chunks given back to Fluent Bit
-	Skipped                    // records not sent again since an earlier flush had delivered them
+	Skipped                    // records not sent again since an earlier flush had settled them
 	numCounters
 )
 
@@ -60,14 +60,16 @@ var counterNames = [numCounters][2]string{
 	{"requests_failed_total", "Calls that failed, throttling aside."},
 	{"request_bytes_total", "Bytes of the request bodies that were accepted."},
 	{"chunks_retried_total", "Chunks given back to Fluent Bit to bring again."},
-	{"records_skipped_total", "Records not sent again: an earlier flush of their chunk had delivered them."},
+	{"records_skipped_total", "Records not sent again: an earlier flush of their chunk had settled them."},
 }
 
-// Counters are one output's account. At all times, when no flush is under way,
+// Counters are one output's account. At all times, whoever looks,
 //
 //	In = Sent + every Dropped + Pending
 //
-// where Pending are the records of chunks that Fluent Bit is to bring again.
+// where Pending are the records under way and those of chunks that Fluent Bit is
+// to bring again. A chunk that was forgotten (its records are Abandoned) and
+// that comes after all is a new one: its records are taken in again.
 type Counters struct {
 	count   [numCounters]atomic.Uint64
 	dropped [numReasons]atomic.Uint64
@@ -101,6 +103,26 @@ func (cs *Counters) Pending() uint64 {
 	return cs.Get(In) - settled
 }
 
+// account is the counters at one time, so that they add up while they grow.
+type account struct {
+	count   [numCounters]uint64
+	dropped [numReasons]uint64
+	pending uint64
+}
+
+func (cs *Counters) account() (a account) {
+	settled := uint64(0)
+	for r := range a.dropped {
+		a.dropped[r] = cs.Dropped(Reason(r))
+		settled += a.dropped[r]
+	}
+	for c := numCounters - 1; c >= In; c-- { // Sent before In, see Pending
+		a.count[c] = cs.Get(c)
+	}
+	a.pending = a.count[In] - a.count[Sent] - settled
+	return a
+}
+
 // Metric is one number to show.
 type Metric struct {
 	Name, Help string
@@ -109,41 +131,44 @@ type Metric struct {
 	Value      uint64
 }
 
-// Each calls f with every metric: always the same ones, in the same order.
+// Each calls f with every metric: always the same ones, in the same order, and
+// with values that add up.
 func (cs *Counters) Each(f func(Metric)) {
+	a := cs.account()
 	for c, n := range counterNames {
-		f(Metric{Name: n[0], Help: n[1], Value: cs.Get(Counter(c))})
+		f(Metric{Name: n[0], Help: n[1], Value: a.count[c]})
 	}
 	for r, name := range reasonNames {
 		f(Metric{Name: "records_dropped_total", Help: "Records that were not delivered, by reason.",
-			Reason: name, Value: cs.Dropped(Reason(r))})
+			Reason: name, Value: a.dropped[r]})
 	}
-	f(Metric{Name: "records_pending", Help: "Records that Fluent Bit is to bring again.",
-		Gauge: true, Value: cs.Pending()})
+	f(Metric{Name: "records_pending", Help: "Records under way, or in chunks that Fluent Bit is to bring again.",
+		Gauge: true, Value: a.pending})
 }
 
 // String is the account in one line, what is zero left out save the first two.
 func (cs *Counters) String() string {
+	a := cs.account()
 	var b strings.Builder
-	fmt.Fprintf(&b, "in %d, sent %d", cs.Get(In), cs.Get(Sent))
+	fmt.Fprintf(&b, "in %d, sent %d", a.count[In], a.count[Sent])
 	add := func(name string, n uint64) {
 		if n > 0 {
 			fmt.Fprintf(&b, ", %s %d", name, n)
 		}
 	}
 	for r, name := range reasonNames {
-		add("dropped "+name, cs.Dropped(Reason(r)))
+		add("dropped "+name, a.dropped[r])
 	}
-	add("pending", cs.Pending())
-	add("truncated", cs.Get(Truncated))
-	add("random partition keys", cs.Get(RandomKey))
-	add("to default names", cs.Get(DefaultName))
-	add("resent", cs.Get(Resent))
-	add("skipped", cs.Get(Skipped))
-	add("throttled", cs.Get(Throttled))
-	add("failed requests", cs.Get(Failed))
-	add("chunks given back", cs.Get(Retries))
-	add("requests", cs.Get(Requests))
-	add("request bytes", cs.Get(Bytes))
+	add("pending", a.pending)
+	add("truncated", a.count[Truncated])
+	add("random partition keys", a.count[RandomKey])
+	add("to default names", a.count[DefaultName])
+	add("resent", a.count[Resent])
+	add("skipped", a.count[Skipped])
+	add("throttled", a.count[Throttled])
+	add("failed requests", a.count[Failed])
+	add("chunks given back", a.count[Retries])
+	add("requests", a.count[Requests])
+	add("request bytes", a.count[Bytes])
 	return b.String()
 }

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"aws-for-fluent-bit/internal/options"
@@ -19,76 +20,126 @@ type Delivery struct {
 
 	budget  time.Duration
 	ledger  *Ledger
+	carry   carry
 	summary summary
 }
 
-// New reads the delivery options of an output from s:
+// New reads the delivery options of an output from s. A plugin calls it after
+// it has read its own: those tell whether a ledger left behind is this output's.
 //
 //	retry_budget       how long a flush resends what failed before Fluent Bit is asked to bring the chunk again (15s)
 //	ledger_max_chunks  chunks to remember (4096)
 //	ledger_max_size    bytes to remember them with (8M)
 //	ledger_max_age     how long a chunk may stay away (1h)
+//	ledger_path        directory where the ledger outlives a restart, for chunks that do (not set: it does not)
 //	summary_interval   how often the account is logged; 0: only at exit (0)
 //
 // The budget is well below the 30 s that Kubernetes and ECS give a container to
 // end; a call under way when it is spent may still use up its own deadline.
+// Fluent Bit holds 2,048 chunks under way before it makes room for more, and brings one again
+// within 2,000 s (FLB_CONFIG_DEFAULT_TASK_MAP_SIZE in include/fluent-bit/flb_config.h,
+// FLB_SCHED_CAP in flb_scheduler.h): the ledger's limits leave room for both.
 func New(env Env, s *options.Set) *Delivery {
+	if env.Counters == nil {
+		env.Counters = new(Counters)
+	}
 	d := &Delivery{
 		Counters: env.Counters,
 		Said:     NewSaid(env.Log),
+		carry:    carry{name: env.Name, config: configSum(s)},
 		budget:   s.Duration("retry_budget", 15*time.Second, 0, 10*time.Minute),
 		summary:  summary{every: s.Duration("summary_interval", 0, 0, 24*time.Hour), last: time.Now()},
 	}
 	limits := LedgerLimits{
 		Chunks: s.Int("ledger_max_chunks", 4096, 1, 1<<20),
-		Bytes:  s.Size("ledger_max_size", 8<<20, 4<<10, 1<<30),
+		Bytes:  s.Size("ledger_max_size", 8<<20, 64<<10, 1<<30),
 		Age:    s.Duration("ledger_max_age", time.Hour, time.Second, 24*time.Hour),
 	}
-	d.ledger = NewLedger(limits, func(unsettled int) {
-		d.Drop(Abandoned, unsettled)
-		d.Said.Warn("abandoned", "fluent bit did not bring a chunk again: %d of its records were not delivered", unsettled)
-	})
+	d.ledger = NewLedger(limits, d.abandon)
+	if d.carry.dir = s.String("ledger_path", ""); d.carry.dir != "" {
+		d.ledger.sum = lastingSum
+	}
 	return d
 }
 
-// Close says the account for the last time.
-func (d *Delivery) Close() {
-	d.Said.Close()
-	d.Said.log.Infof("account: %v", d.Counters)
+// abandon accounts for the records of a chunk that is no longer remembered.
+func (d *Delivery) abandon(unsettled int, full bool) {
+	d.Drop(Abandoned, unsettled)
+	if full {
+		d.Said.Warn("ledger full", "the ledger is full (options ledger_max_chunks %d, ledger_max_size %d): a chunk of which %d records were not delivered is forgotten, and is sent whole should it come again",
+			d.ledger.limits.Chunks, d.ledger.limits.Bytes, unsettled)
+		return
+	}
+	d.Said.Warn("abandoned", "fluent bit did not bring a chunk again within %v (option ledger_max_age): %d of its records were not delivered",
+		d.ledger.limits.Age, unsettled)
 }
 
-// Flush follows the records of one chunk. Record, CountIn and End belong to
+// Close says the account for the last time, and leaves the ledger to an output
+// that takes this one's place. No flush may be under way.
+func (d *Delivery) Close() {
+	d.leave()
+	d.Said.Close()
+	d.Said.Info("account: %v", d.Counters)
+}
+
+// Flush follows the records of one chunk. Record, Unsettled and End belong to
 // the goroutine that walks the chunk; the other methods may be called by any.
 type Flush struct {
 	d        *Delivery
 	chunk    Chunk
+	key      *chunkKey // nil: not needed so far
 	deadline time.Time
 	before   []uint64 // settled by earlier flushes of this chunk; not changed while this one runs
 	records  int      // walked so far
 	skipped  int
-	counted  int // counted as taken in, by this flush or an earlier one
+	failing  atomic.Bool // the last answer was a failure
 
 	mu      sync.Mutex
+	counted int // counted as taken in, by this flush or an earlier one
 	settled []uint64
 	done    int // bits set in settled
+	ended   bool
+
+	room [16]uint64 // for settled: 1,024 records, as many as most chunks have
 }
 
-// Begin starts the flush of a chunk.
+// Begin starts the flush of a chunk. End must be called.
 func (d *Delivery) Begin(c Chunk) *Flush {
+	d.resume()
 	budget := d.budget
 	if c.OnEngine {
 		budget = min(budget, engineBudget)
 	}
 	f := &Flush{d: d, chunk: c, deadline: time.Now().Add(budget)}
-	if m := d.ledger.take(c); m != nil {
+	m, key := d.ledger.take(c)
+	f.key = key
+	f.settled = f.room[:0]
+	if m != nil {
 		f.before, f.counted, f.done = m.settled, m.records, m.done
-		f.settled = append([]uint64(nil), m.settled...)
+		f.settled = append(f.settled, m.settled...)
 	}
 	return f
 }
 
 // Deadline is when the flush's budget is spent: nothing is sent again after it.
 func (f *Flush) Deadline() time.Time { return f.deadline }
+
+// Wait sleeps until a request to a destination may start. All of its paces must
+// let it. It returns false when that would be after the deadline, and also when
+// the deadline has passed and the flush's last request failed: of a dead
+// endpoint each further batch would learn the same, at a timeout each. As long
+// as requests succeed a flush goes on, however long it takes.
+func (f *Flush) Wait(paces ...*Pace) bool {
+	if f.failing.Load() && !time.Now().Before(f.deadline) {
+		return false
+	}
+	for _, p := range paces {
+		if !p.Wait(f.deadline) {
+			return false
+		}
+	}
+	return true
+}
 
 // Record counts the next record of the chunk and returns its index. fresh is
 // false when an earlier flush has settled it: then it is to be left alone.
@@ -102,36 +153,50 @@ func (f *Flush) Record() (i int, fresh bool) {
 	return i, true
 }
 
-// CountIn brings the counter of records taken in up to date. It is called
-// before records are handed to another goroutine, so that none is ever counted
-// as sent before it was counted as taken in.
+// CountIn brings the counter of records taken in up to date with the walk. It
+// belongs to the walking goroutine. Records that are settled are counted in any
+// case; calling this before a batch is sent shows them as pending meanwhile.
 func (f *Flush) CountIn() {
-	if f.records > f.counted {
-		f.d.Add(In, f.records-f.counted)
-		f.counted = f.records
+	f.mu.Lock()
+	f.countTo(f.records)
+	f.mu.Unlock()
+}
+
+// countTo counts the first n records as taken in. The lock is held.
+func (f *Flush) countTo(n int) {
+	if n > f.counted {
+		f.d.Add(In, n-f.counted)
+		f.counted = n
 	}
 }
 
 // Sent settles n records as delivered; index gives the k-th one's index.
-func (f *Flush) Sent(n int, index func(k int) int) { f.d.Add(Sent, f.settle(n, index)) }
+func (f *Flush) Sent(n int, index func(k int) int) {
+	f.failing.Store(false)
+	f.d.Add(Sent, f.settle(n, index))
+}
 
 // Drop settles n records as given up for reason; index gives the k-th one's index.
 func (f *Flush) Drop(why Reason, n int, index func(k int) int) {
 	f.d.Counters.Drop(why, f.settle(n, index))
 }
 
-// DropRecord settles one record, of the walking goroutine, as given up for reason.
+// DropRecord settles one record as given up for reason.
 func (f *Flush) DropRecord(why Reason, i int) {
-	f.CountIn()
 	f.Drop(why, 1, func(int) int { return i })
 }
 
-// settle returns how many of the records were not settled before.
+// settle returns how many of the records were not settled before. They are
+// counted as taken in by then, so that nobody ever sees more sent than taken in.
 func (f *Flush) settle(n int, index func(k int) int) (fresh int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.ended {
+		return 0 // too late: the chunk is with Fluent Bit again, and these will be sent again
+	}
 	for k := range n {
 		i := index(k)
+		f.countTo(i + 1)
 		for i>>6 >= len(f.settled) {
 			f.settled = append(f.settled, 0)
 		}
@@ -148,12 +213,21 @@ func (f *Flush) settle(n int, index func(k int) int) (fresh int) {
 // is the error that ended the walk before the chunk's end, or nil: such a chunk
 // is given up once all that could be read of it is settled.
 func (f *Flush) End(broken error) Result {
-	f.CountIn()
+	f.mu.Lock()
+	f.countTo(f.records)
+	f.ended = true
+	// Not against the records walked this time: an earlier flush may have got further.
+	left := f.counted - f.done
+	f.mu.Unlock()
 	f.d.Add(Skipped, f.skipped)
 	defer f.d.summarize()
-	if f.done < f.records {
+	if left > 0 {
 		f.d.Add(Retries, 1)
-		f.d.ledger.keep(&memory{key: f.d.ledger.key(f.chunk), records: f.counted, settled: f.settled, done: f.done})
+		if f.key == nil {
+			key := f.d.ledger.key(f.chunk)
+			f.key = &key
+		}
+		f.d.ledger.keep(memory{key: *f.key, records: f.counted, settled: f.settled, done: f.done})
 		return Retry
 	}
 	if broken != nil {
@@ -166,7 +240,7 @@ func (f *Flush) End(broken error) Result {
 func (f *Flush) Unsettled() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.records - f.done
+	return max(f.records, f.counted) - f.done
 }
 
 // summary is when the account was last logged.
@@ -189,6 +263,6 @@ func (d *Delivery) summarize() {
 	}
 	d.summary.mu.Unlock()
 	if due {
-		d.Said.log.Infof("account: %v", d.Counters)
+		d.Said.Info("account: %v", d.Counters)
 	}
 }

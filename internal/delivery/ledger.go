@@ -3,6 +3,7 @@ package delivery
 import (
 	"container/list"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,8 +22,8 @@ import (
 // comes after all is sent whole.
 type Ledger struct {
 	limits LedgerLimits
-	forget func(unsettled int) // told of entries that ended unused
-	seed   maphash.Seed
+	sum    func([]byte) uint64
+	forget func(unsettled int, full bool)
 
 	mu     sync.Mutex
 	oldest list.List // of *memory, in the order in which they were kept
@@ -33,19 +34,20 @@ type Ledger struct {
 // LedgerLimits bound a ledger; all three must be above 0.
 type LedgerLimits struct {
 	Chunks int           // entries
-	Bytes  int           // memory of all entries: about a bit a record and 200 bytes a chunk
+	Bytes  int           // memory of all entries: a bit a record and some 300 bytes a chunk
 	Age    time.Duration // from the flush that failed
 }
 
 // chunkKey tells chunks apart. The hash is 64 bits under a seed of this
-// process: two chunks of one tag and one length are mixed up once in 2^64.
+// process: two chunks of one tag and one length are mixed up once in 2^64, and
+// nobody who writes logs can make two that are.
 type chunkKey struct {
 	tag  string
 	size int
 	sum  uint64
 }
 
-// memory is what is known of one chunk.
+// memory is what is known of one chunk. It is not changed once it is kept.
 type memory struct {
 	key     chunkKey
 	records int      // counted as taken in
@@ -54,62 +56,94 @@ type memory struct {
 	kept    time.Time
 }
 
-func (m *memory) size() int { return 200 + len(m.key.tag) + 8*len(m.settled) }
+// memorySize is what an entry takes besides its tag and bits: the memory itself, its
+// place in the list and in the map (TestLedgerMemory).
+const memorySize = 320
+
+func (m *memory) size() int { return memorySize + len(m.key.tag) + 8*cap(m.settled) }
 
 // NewLedger returns an empty ledger. forget is called with the number of
-// unsettled records of each entry that ends unused; it must not call back.
-func NewLedger(limits LedgerLimits, forget func(unsettled int)) *Ledger {
-	return &Ledger{limits: limits, forget: forget, seed: maphash.MakeSeed(), chunks: make(map[chunkKey][]*list.Element)}
+// unsettled records of each entry that ends unused, and with whether that is
+// for want of room and not for its age.
+func NewLedger(limits LedgerLimits, forget func(unsettled int, full bool)) *Ledger {
+	return &Ledger{limits: limits, forget: forget, sum: quickSum, chunks: make(map[chunkKey][]*list.Element)}
 }
 
+var seed = maphash.MakeSeed()
+
+func quickSum(data []byte) uint64 { return maphash.Bytes(seed, data) }
+
 func (l *Ledger) key(c Chunk) chunkKey {
-	return chunkKey{tag: c.Tag, size: len(c.Data), sum: maphash.Bytes(l.seed, c.Data)}
+	return chunkKey{tag: c.Tag, size: len(c.Data), sum: l.sum(c.Data)}
 }
 
 // take removes and returns what is known of a chunk, nil when it is new. Bytes
-// are hashed only while there is something to compare them with.
-func (l *Ledger) take(c Chunk) *memory {
+// are hashed only while there is something to compare them with; then the key
+// comes back too.
+func (l *Ledger) take(c Chunk) (m *memory, key *chunkKey) {
 	l.mu.Lock()
-	l.expire()
+	over := l.expire(time.Now())
 	empty := l.oldest.Len() == 0
 	l.mu.Unlock()
+	l.forgetAll(over)
 	if empty {
-		return nil
+		return nil, nil
 	}
-	key := l.key(c)
+	k := l.key(c) // not under the lock: other workers would wait for it
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	same := l.chunks[key]
+	same := l.chunks[k]
 	if len(same) == 0 {
-		return nil
+		return nil, &k
 	}
-	return l.remove(same[0])
+	return l.remove(same[0]), &k
 }
 
-// keep stores m, and ends the oldest entries when there are too many.
-func (l *Ledger) keep(m *memory) {
-	m.kept = time.Now()
+// keep stores what is known of a chunk, and ends the oldest entries when there
+// are too many. The bits are copied.
+func (l *Ledger) keep(m memory) {
+	n := len(m.settled)
+	for n > 0 && m.settled[n-1] == 0 {
+		n--
+	}
+	m.settled = slices.Clip(slices.Clone(m.settled[:n]))
+	if m.kept.IsZero() {
+		m.kept = time.Now()
+	}
+	if m.size() > l.limits.Bytes {
+		l.forget(m.records-m.done, true) // and not all the others for its sake
+		return
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.chunks[m.key] = append(l.chunks[m.key], l.oldest.PushBack(m))
+	over := l.expire(time.Now())
+	l.chunks[m.key] = append(l.chunks[m.key], l.oldest.PushBack(&m))
 	l.bytes += m.size()
-	l.expire()
 	for l.oldest.Len() > l.limits.Chunks || l.bytes > l.limits.Bytes {
-		l.end(l.oldest.Front())
+		over = append(over, forgotten{l.remove(l.oldest.Front()), true})
+	}
+	l.mu.Unlock()
+	l.forgetAll(over)
+}
+
+// forgotten is an entry that ended unused.
+type forgotten struct {
+	*memory
+	full bool
+}
+
+// forgetAll reports entries. The lock is not held: who is told writes a log.
+func (l *Ledger) forgetAll(over []forgotten) {
+	for _, o := range over {
+		l.forget(o.records-o.done, o.full)
 	}
 }
 
-// expire ends the entries that are too old. The lock is held.
-func (l *Ledger) expire() {
-	for e := l.oldest.Front(); e != nil && time.Since(e.Value.(*memory).kept) > l.limits.Age; e = l.oldest.Front() {
-		l.end(e)
+// expire removes the entries that are too old. The lock is held.
+func (l *Ledger) expire(now time.Time) (over []forgotten) {
+	for e := l.oldest.Front(); e != nil && now.Sub(e.Value.(*memory).kept) > l.limits.Age; e = l.oldest.Front() {
+		over = append(over, forgotten{l.remove(e), false})
 	}
-}
-
-// end removes an entry that nobody came for. The lock is held.
-func (l *Ledger) end(e *list.Element) {
-	m := l.remove(e)
-	l.forget(m.records - m.done)
+	return over
 }
 
 // remove takes an entry out. The lock is held.
@@ -117,18 +151,25 @@ func (l *Ledger) remove(e *list.Element) *memory {
 	m := l.oldest.Remove(e).(*memory)
 	l.bytes -= m.size()
 	same := l.chunks[m.key]
-	for i, other := range same {
-		if other == e {
-			same = append(same[:i], same[i+1:]...)
-			break
-		}
-	}
-	if len(same) == 0 {
+	if len(same) == 1 {
 		delete(l.chunks, m.key)
-	} else {
-		l.chunks[m.key] = same
+		return m
 	}
+	i := slices.Index(same, e)
+	l.chunks[m.key] = slices.Delete(same, i, i+1)
 	return m
+}
+
+// drain removes and returns all entries that are not too old, the oldest first.
+func (l *Ledger) drain() (all []*memory) {
+	l.mu.Lock()
+	over := l.expire(time.Now())
+	for l.oldest.Len() > 0 {
+		all = append(all, l.remove(l.oldest.Front()))
+	}
+	l.mu.Unlock()
+	l.forgetAll(over)
+	return all
 }
 
 // unsettled returns the records that Fluent Bit is still to bring again, as

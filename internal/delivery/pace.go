@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -16,92 +17,173 @@ const (
 // Backoff returns the pause before try number attempt+1 (attempt 0 was the
 // first): anywhere up to 100 ms, 200 ms, 400 ms … 5 s, so that many shippers
 // that failed together do not come back together. A pause that the service
-// asked for (Retry-After) is kept, up to the cap, and the random part comes on top.
+// asked for (Retry-After) is kept whole, and a quarter of the random one comes
+// on top.
 func Backoff(attempt int, asked time.Duration) time.Duration {
 	limit := backoffCap
 	if attempt < 6 {
-		limit = min(limit, backoffBase<<attempt)
+		limit = min(limit, backoffBase<<max(attempt, 0))
 	}
-	pause := time.Duration(rand.Int64N(int64(limit))) + 1
+	pause := rand.N(limit) + 1
 	if asked > 0 {
-		pause = min(asked, backoffCap) + pause/4
+		return asked + pause/4
 	}
 	return pause
 }
 
 // Pause sleeps before the next try. It does not sleep, and returns false, when
 // the flush's budget would be spent by then.
+//
+// A pause that was asked for and that goes beyond the budget is cut to what is
+// left, for one last try, unless even that would be much sooner than asked: with
+// Fluent Bit's Retry_Limit at its default of 1 a try that is given away may be
+// the chunk's last.
 func (f *Flush) Pause(attempt int, asked time.Duration) bool {
 	pause := Backoff(attempt, asked)
-	if time.Until(f.deadline) < pause {
-		return false
+	if left := time.Until(f.deadline); pause > left {
+		if asked <= 0 || left < min(asked, backoffCap) {
+			return false
+		}
+		pause = left
 	}
 	time.Sleep(pause)
 	return true
 }
 
-// The gap between two requests that a throttling destination starts with, and
-// the longest one: the rate of one request in two seconds is the floor.
+// What Pace goes by.
 const (
-	firstGap = 20 * time.Millisecond
-	maxGap   = 2 * time.Second
+	firstGap = 20 * time.Millisecond // the first gap, and below this there is none
+	maxGap   = 2 * time.Second       // one request in two seconds is the floor
+	caution  = 2 * time.Second       // half-life of the memory of what was too fast
+	restful  = 10 * time.Second      // without requests for this long, a gap says nothing any more
 )
 
 // Pace spaces the requests to one destination, for all workers together, while
-// that destination holds requests back. Each refusal doubles the gap, each
-// success halves it, and below 20 ms there is none: a calm destination costs
-// a lock and nothing else. The zero Pace is ready for use.
+// that destination holds requests back: one at a time, in the order in which
+// they came. The zero Pace is ready for use.
+//
+// A refusal doubles the gap between two requests. A success halves it as long as
+// that is well away from the gap that was last too short, and takes a
+// twentieth off it from there on: so a destination that takes so much and no
+// more is kept near its limit, and not thrown back and forth between far too
+// much and far too little. What was too short is forgotten by half every two
+// seconds: a destination that recovers has full speed again after some 15 s at
+// most. A calm destination costs a lock and nothing else.
 type Pace struct {
-	mu     sync.Mutex
-	gap    time.Duration
-	next   time.Time // when the next request may start
-	slowed time.Time
+	mu      sync.Mutex
+	gap     time.Duration // between the starts of two requests; 0: as they come
+	next    time.Time     // when the next request may start
+	resume  time.Time     // answers before this are to requests from before the last refusal
+	tooFast time.Duration // the gap that the last refusal came at
+	refused time.Time     // when that was
+	waiting int
+	front   chan struct{} // who has put something in is at the front of the line
 }
 
 // Wait sleeps until a request may start. It returns false at once, and takes
-// no place in the line, when that would be after the deadline.
+// no place in the line, when that would be after the deadline. Every Wait that
+// returned true is followed by one request.
 func (p *Pace) Wait(deadline time.Time) bool {
 	p.mu.Lock()
+	now := time.Now()
+	if p.gap > 0 && now.Sub(p.next) > restful {
+		p.gap = 0
+	}
 	if p.gap == 0 {
 		p.mu.Unlock()
 		return true
 	}
-	now := time.Now()
 	start := p.next
 	if start.Before(now) {
 		start = now
 	}
-	if start.After(deadline) {
+	if start.Add(time.Duration(p.waiting) * p.gap).After(deadline) {
 		p.mu.Unlock()
 		return false
 	}
-	p.next = start.Add(p.gap)
+	if p.front == nil {
+		p.front = make(chan struct{}, 1)
+	}
+	p.waiting++
 	p.mu.Unlock()
-	time.Sleep(start.Sub(now))
-	return true
+
+	started := p.takeTurn(deadline)
+	p.mu.Lock()
+	p.waiting--
+	p.mu.Unlock()
+	return started
 }
 
-// Slower is told of a refusal. Several requests that were under way together
-// are refused together: only the first of them widens the gap.
+// takeTurn waits in line. Nobody has a fixed time to start: who is at the front
+// goes by the gap as it is by then, since answers come in meanwhile.
+func (p *Pace) takeTurn(deadline time.Time) bool {
+	late := time.NewTimer(time.Until(deadline))
+	defer late.Stop()
+	select {
+	case p.front <- struct{}{}:
+	case <-late.C:
+		return false
+	}
+	defer func() { <-p.front }()
+	for {
+		p.mu.Lock()
+		now := time.Now()
+		next := p.next
+		if p.gap == 0 || !next.After(now) {
+			p.next = now.Add(p.gap)
+			p.mu.Unlock()
+			return true
+		}
+		p.mu.Unlock()
+		if next.After(deadline) {
+			return false
+		}
+		time.Sleep(next.Sub(now))
+	}
+}
+
+// Slower is told of a refusal. Of several requests that were under way together
+// and are refused together only the first widens the gap.
 func (p *Pace) Slower() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if p.gap > 0 && now.Sub(p.slowed) < p.gap {
+	if now.Before(p.resume) {
 		return
 	}
-	p.slowed = now
+	p.tooFast, p.refused = p.gap, now
 	p.gap = min(max(2*p.gap, firstGap), maxGap)
-	p.next = now.Add(time.Duration(rand.Int64N(int64(p.gap))) + p.gap/2)
+	// Shippers that were refused together are not to come back together.
+	p.resume = now.Add(p.gap/2 + rand.N(p.gap))
+	p.next = p.resume
 }
 
 // Faster is told of a success.
 func (p *Pace) Faster() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gap > 0 {
-		if p.gap /= 2; p.gap < firstGap {
-			p.gap = 0
-		}
+	if p.gap == 0 {
+		return
+	}
+	now := time.Now()
+	if now.Before(p.resume) {
+		return
+	}
+	careful := time.Duration(1.25 * float64(p.tooFast) * math.Exp2(-float64(now.Sub(p.refused))/float64(caution)))
+	p.gap = max(p.gap/2, min(p.gap-p.gap/20, careful))
+	if p.gap < firstGap {
+		p.gap = 0
+	}
+}
+
+// Answered is told of a call of which held records out of n were held back and
+// the rest accepted. It is a refusal when that was most of them, and a success
+// when it was few; in between, sending those again is pace enough.
+func (p *Pace) Answered(held, n int) {
+	switch {
+	case held > n/2:
+		p.Slower()
+	case held <= n/10:
+		p.Faster()
 	}
 }

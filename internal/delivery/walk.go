@@ -7,30 +7,40 @@ import (
 	"aws-for-fluent-bit/internal/chunk"
 )
 
-// Walk calls record for each of the chunk's records that is not settled yet.
-// What is no record is dropped and counted. The error says where the chunk
-// stops being readable, or that record panicked: then what came before is good,
-// and the chunk is not worth asking for again, since it would come to the same.
+// Walk calls record for each of the chunk's records that is not settled yet;
+// ev is good until record returns. What is no record is dropped and counted, and
+// so is one over which record panics: what was half written of it is for
+// record to take back. The error says where the chunk stops being readable:
+// then what came before is good, and the chunk is not worth asking for again,
+// since it would come to the same.
 func (f *Flush) Walk(record func(i int, ev *chunk.Event)) (broken error) {
 	defer caught(&broken)
 	r := chunk.NewReader(f.chunk.Data)
+	var ev chunk.Event // one for all: its address goes to a function that is not known here
 	for {
-		ev, err := r.Next()
+		var err error
+		if ev, err = r.Next(); err == nil {
+			if i, fresh := f.Record(); fresh {
+				f.walkOne(record, i, &ev)
+			}
+			continue
+		}
 		if err == io.EOF {
 			return nil
 		}
 		var bad *chunk.RecordError
-		if err != nil && !errors.As(err, &bad) {
+		if !errors.As(err, &bad) {
 			return err
 		}
-		switch i, fresh := f.Record(); {
-		case !fresh:
-		case bad != nil:
+		if i, fresh := f.Record(); fresh {
 			f.Malformed(i, bad)
-		default:
-			record(i, &ev)
 		}
 	}
+}
+
+func (f *Flush) walkOne(record func(i int, ev *chunk.Event), i int, ev *chunk.Event) {
+	defer f.guardRecord(i)
+	record(i, ev)
 }
 
 // Malformed drops a record that cannot be read or written.
