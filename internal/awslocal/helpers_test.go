@@ -1,0 +1,96 @@
+package awslocal
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/firehose"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+func start(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	s, err := Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// sdkConfig makes clients that sign with the default key and do not retry.
+func sdkConfig(t testing.TB, s *Server) aws.Config {
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	if s.CAPEM != nil {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(s.CAPEM) {
+			t.Fatal("CAPEM is not a certificate")
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return aws.Config{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String(s.URL),
+		HTTPClient:   &http.Client{Transport: transport},
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", DefaultKeys["AKIDEXAMPLE"], ""),
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+	}
+}
+
+func logsClient(t testing.TB, s *Server) *cloudwatchlogs.Client {
+	return cloudwatchlogs.NewFromConfig(sdkConfig(t, s))
+}
+
+func kinesisClient(t testing.TB, s *Server) *kinesis.Client {
+	return kinesis.NewFromConfig(sdkConfig(t, s))
+}
+
+func firehoseClient(t testing.TB, s *Server) *firehose.Client {
+	return firehose.NewFromConfig(sdkConfig(t, s))
+}
+
+func stsClient(t testing.TB, s *Server) *sts.Client { return sts.NewFromConfig(sdkConfig(t, s)) }
+
+// code returns the error code that a client got, "" for success, and
+// "no answer" if the call failed without one.
+func code(err error) string {
+	var api smithy.APIError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &api):
+		return api.ErrorCode()
+	}
+	return "no answer"
+}
+
+func wantCode(t testing.TB, what string, err error, want string) {
+	t.Helper()
+	if got := code(err); got != want {
+		t.Errorf("%s: got %q, want %q (%v)", what, got, want, err)
+	}
+}
+
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
