@@ -69,12 +69,27 @@ func (b *batch) Free() {
 	}
 }
 
-// open begins an event at the end of the body and returns where it begins. The
-// message follows, and then close.
-func (b *batch) open(millis int64) (start int) {
-	if len(b.body) > b.head {
+// end is where the last event ends: what stands behind it is not part of the
+// batch, as an event that had no room or that could not be written.
+func (b *batch) end() int {
+	if len(b.events) == 0 {
+		return b.head
+	}
+	return b.events[len(b.events)-1].end
+}
+
+// begin cuts the body to its events and starts a new one.
+func (b *batch) begin() {
+	b.body = b.body[:b.end()]
+	if len(b.events) > 0 {
 		b.body = append(b.body, ',')
 	}
+}
+
+// open begins an event and returns where. The message follows, and then close;
+// without it the event is not there.
+func (b *batch) open(millis int64) (start int) {
+	b.begin()
 	start = len(b.body)
 	b.body = append(b.body, `{"timestamp":`...)
 	b.body = strconv.AppendInt(b.body, millis, 10)
@@ -91,8 +106,8 @@ func (b *batch) cut(text, max int) (size int) {
 }
 
 // close ends the event that begins at start and whose message has size bytes.
-// It returns false, and takes the event back, when the batch has no room for
-// it; then moveLast takes its text to the next batch.
+// It returns false when the batch has no room for it; then give takes its text
+// to the next batch.
 func (b *batch) close(start int, millis int64, size, record int) bool {
 	b.body = append(b.body, `"}`...)
 	size += eventOverhead
@@ -125,26 +140,15 @@ func (b *batch) hasRoom(millis int64, size int) bool {
 			max(b.newest, millis)-min(b.oldest, millis) < maxSpanMillis
 }
 
-// undo takes back what was written since start.
-func (b *batch) undo(start int) {
-	if start > b.head {
-		start-- // the comma
-	}
-	b.body = b.body[:start]
-}
-
-// moveLast takes the event that begins at start, and had no room, to next,
-// which is empty.
-func (b *batch) moveLast(start int, next *batch, millis int64, size, record int) {
+// give takes the event that begins at start, and had no room, to next, which is
+// empty.
+func (b *batch) give(next *batch, start int, millis int64, size, record int) {
 	next.add(b.body[start:], event{millis: millis, size: size + eventOverhead, record: record})
-	b.undo(start)
 }
 
 // add appends an event whose JSON object is text.
 func (b *batch) add(text []byte, e event) {
-	if len(b.body) > b.head {
-		b.body = append(b.body, ',')
-	}
+	b.begin()
 	e.start = len(b.body)
 	b.body = append(b.body, text...)
 	e.end = len(b.body)
@@ -189,7 +193,7 @@ func (b *batch) Split(i, j int) *batch {
 // request ends the body and returns it. token is the sequence token, "" for
 // none. The body may be asked for again, with another token.
 func (b *batch) request(token string) []byte {
-	b.body = append(b.body[:b.events[len(b.events)-1].end], ']')
+	b.body = append(b.body[:b.end()], ']')
 	if token != "" {
 		b.body = append(b.body, `,"sequenceToken":`...)
 		b.body = jsonenc.AppendQuoted(b.body, token)

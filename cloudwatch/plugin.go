@@ -97,11 +97,9 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	size, err := p.appendMessage(b, body)
 	switch {
 	case err != nil:
-		b.undo(start)
 		f.Malformed(i, err)
 		return
 	case size == 0: // the service takes no empty message
-		b.undo(start)
 		f.DropRecord(delivery.Empty, i)
 		return
 	case size > p.maxEvent:
@@ -110,7 +108,7 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	}
 	if !b.close(start, millis, size, i) {
 		next := newBatch(b.target)
-		b.moveLast(start, next, millis, size, i)
+		b.give(next, start, millis, size, i)
 		out.replace(next)
 	}
 }

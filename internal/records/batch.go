@@ -56,6 +56,23 @@ func (b *batch) Free() {
 	}
 }
 
+// begin cuts the body to its records, starts a new one and returns where.
+func (b *batch) begin() (start int) {
+	b.body = b.body[:b.end()]
+	if len(b.entries) > 0 {
+		b.body = append(b.body, ',')
+	}
+	return len(b.body)
+}
+
+// end is where the last record ends.
+func (b *batch) end() int {
+	if len(b.entries) == 0 {
+		return b.head
+	}
+	return b.entries[len(b.entries)-1].end
+}
+
 // tryAdd appends a record of data and, when it is not nil, a partition key,
 // that stands for the chunk's records indexes. It declines when the call would
 // be larger than limits; an empty batch takes any record.
@@ -64,10 +81,7 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 	if len(b.entries) > 0 && (len(b.entries) >= limits.Records || b.bytes+size > limits.Bytes) {
 		return false
 	}
-	if len(b.entries) > 0 {
-		b.body = append(b.body, ',')
-	}
-	start := len(b.body)
+	start := b.begin()
 	b.body = append(b.body, `{"Data":"`...)
 	b.body = appendBase64(b.body, data)
 	b.body = append(b.body, '"')
@@ -95,7 +109,7 @@ func appendBase64(dst, data []byte) []byte {
 
 // request ends the body and returns it.
 func (b *batch) request() []byte {
-	b.body = append(b.body[:b.entries[len(b.entries)-1].end], ']', '}')
+	b.body = append(b.body[:b.end()], ']', '}')
 	return b.body
 }
 
@@ -129,10 +143,7 @@ func (b *batch) Len() int { return len(b.entries) }
 func (b *batch) Split(i, j int) *batch {
 	part := newBatch(b.body[:b.head])
 	for _, e := range b.entries[i:j] {
-		if len(part.entries) > 0 {
-			part.body = append(part.body, ',')
-		}
-		start, from := len(part.body), len(part.indexes)
+		start, from := part.begin(), len(part.indexes)
 		part.body = append(part.body, b.body[e.start:e.end]...)
 		part.indexes = append(part.indexes, b.indexes[e.from:e.to]...)
 		part.entries = append(part.entries, entry{start, len(part.body), e.size, from, len(part.indexes)})

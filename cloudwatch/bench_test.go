@@ -1,0 +1,249 @@
+package cloudwatch
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/fluent/fluent-bit-go/output"
+	jsoniter "github.com/json-iterator/go"
+	"github.com/sirupsen/logrus"
+	"github.com/tinylib/msgp/msgp"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
+)
+
+// sinkEnv makes the test binary a sink for requests: a process of its own, so
+// that what it costs is not counted.
+const sinkEnv = "CLOUDWATCH_TEST_SINK"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(sinkEnv) != "" {
+		serveSink()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serveSink answers every request with an empty object until its standard input
+// is closed.
+func serveSink() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(l.Addr())
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			w.Header().Set("X-Amzn-Requestid", "0")
+			_, _ = io.WriteString(w, "{}")
+		}))
+	}()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// startSink returns the URL of a sink process, which ends with the benchmark.
+func startSink(b *testing.B) string {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), sinkEnv+"=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return "http://" + strings.TrimSpace(addr)
+}
+
+// cpu returns the CPU time that this process has used.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// kubernetesChunk is n records of about 1 KB as the kubernetes filter makes them.
+func kubernetesChunk(n int) []byte {
+	var c []byte
+	now := uint32(time.Now().Unix())
+	for i := range n {
+		c = append(c, 0x92, 0x92, 0xd7, 0x00)
+		c = binary.BigEndian.AppendUint32(c, now)
+		c = binary.BigEndian.AppendUint32(c, uint32(i*1000))
+		c = append(c, 0x80)
+		c = appendKubernetesRecord(c, i)
+	}
+	return c
+}
+
+func appendKubernetesRecord(c []byte, i int) []byte {
+	str := func(k, v string) { c = msgp.AppendString(msgp.AppendString(c, k), v) }
+	c = msgp.AppendMapHeader(c, 4)
+	str("log", fmt.Sprintf(`10.1.128.166 - - [19/Dec/2019:17:41:12 +0000] "GET /api/v1/items/%08d?limit=20 HTTP/1.1" 200 612 "https://shop.example.com/cart" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36" "52.95.4.2"`+"\n", i))
+	str("stream", "stdout")
+	str("time", "2019-12-19T17:41:12.70630778Z")
+	c = msgp.AppendString(c, "kubernetes")
+	c = msgp.AppendMapHeader(c, 9)
+	str("pod_name", "nginx-5468c5d4d7-n2swr")
+	str("namespace_name", "default")
+	str("pod_id", "198f7dd2-2270-11ea-be47-0a5d932f5920")
+	str("host", "ip-10-1-128-166.us-east-2.compute.internal")
+	str("container_name", "nginx")
+	str("docker_id", "b90a89309ac90fff2972822c66f11736933000c5aa6376dff0c11a441fa427ee")
+	str("container_hash", "0e61b143db3110f3b8ae29a67f107d5536b71a7c1f10afb14d4228711fc65a13")
+	c = msgp.AppendString(c, "labels")
+	c = msgp.AppendMapHeader(c, 3)
+	str("app", "nginx")
+	str("pod-template-hash", "5468c5d4d7")
+	str("app.kubernetes.io/managed-by", "Helm")
+	c = msgp.AppendString(c, "annotations")
+	c = msgp.AppendMapHeader(c, 2)
+	str("fluentbit.io/parser", "nginx")
+	str("kubernetes.io/psp", "eks.privileged")
+	return c
+}
+
+const benchRecords = 1000
+
+// BenchmarkFlush is the whole way from a chunk of 1,000 records to the answer of
+// PutLogEvents: this plugin's, and that of fluent-bit-go's decoder with
+// json-iterator's Marshal and the SDK's own serializer. cpu-ns/record is of this
+// process alone.
+func BenchmarkFlush(b *testing.B) {
+	b.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+	b.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	b.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	b.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+	url := startSink(b)
+	chunk := kubernetesChunk(benchRecords)
+	measure := func(b *testing.B, flush func() error) {
+		if err := flush(); err != nil { // connects
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		b.SetBytes(int64(len(chunk)))
+		start := cpu(b)
+		for b.Loop() {
+			if err := flush(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(cpu(b)-start)/float64(b.N)/benchRecords, "cpu-ns/record")
+	}
+	b.Run("plugin", func(b *testing.B) {
+		p, err := New(quietEnv(), optionsOf(map[string]string{"region": "us-east-2", "endpoint": url,
+			"log_group_name": "group", "log_stream_name": "stream"}))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer p.Close()
+		measure(b, func() error {
+			if r := p.Flush(delivery.Chunk{Tag: "tag", Data: chunk}); r != delivery.OK {
+				return fmt.Errorf("got %v", r)
+			}
+			return nil
+		})
+	})
+	b.Run("sdk", func(b *testing.B) {
+		session, err := awsx.Load(context.Background(), awsx.Options{Region: "us-east-2", Endpoint: url})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer session.Close()
+		client := session.CloudWatchLogs()
+		measure(b, func() error { return flushWithSDK(client, chunk) })
+	})
+}
+
+// flushWithSDK does what a plugin does that is written with fluent-bit-go,
+// json-iterator and the SDK alone.
+func flushWithSDK(client *cloudwatchlogs.Client, chunk []byte) error {
+	dec := output.NewDecoder(unsafe.Pointer(&chunk[0]), len(chunk))
+	json := jsoniter.ConfigCompatibleWithStandardLibrary
+	var events []types.InputLogEvent
+	for {
+		ret, ts, record := output.GetRecord(dec)
+		if ret != 0 {
+			break
+		}
+		text, err := json.Marshal(stringsOf(record))
+		if err != nil {
+			return err
+		}
+		when := time.Now()
+		if t, ok := ts.(output.FLBTime); ok {
+			when = t.Time
+		}
+		events = append(events, types.InputLogEvent{Message: aws.String(string(text)), Timestamp: aws.Int64(when.UnixMilli())})
+	}
+	if len(events) != benchRecords {
+		return fmt.Errorf("decoded %d records", len(events))
+	}
+	_, err := client.PutLogEvents(context.Background(), &cloudwatchlogs.PutLogEventsInput{
+		LogGroupName: aws.String("group"), LogStreamName: aws.String("stream"), LogEvents: events})
+	return err
+}
+
+// stringsOf makes strings of the decoder's byte slices, which would be written
+// as base64.
+func stringsOf(m map[any]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		key := fmt.Sprint(k)
+		if b, ok := k.([]byte); ok {
+			key = string(b)
+		}
+		switch v := v.(type) {
+		case []byte:
+			out[key] = string(v)
+		case map[any]any:
+			out[key] = stringsOf(v)
+		default:
+			out[key] = v
+		}
+	}
+	return out
+}
+
+// quietEnv is an environment whose log goes nowhere.
+func quietEnv() delivery.Env {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return delivery.Env{Name: "cloudwatch.0", Log: logrus.NewEntry(log), Counters: new(delivery.Counters)}
+}
+
+// optionsOf is a configuration as a map.
+func optionsOf(m map[string]string) func(string) string {
+	return func(name string) string { return m[name] }
+}
