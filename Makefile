@@ -24,7 +24,7 @@ describe_kinesis    := Amazon Kinesis Data Streams
 describe_firehose   := Amazon Data Firehose
 describe_probe      := does what the tag of a chunk says
 
-.PHONY: help build clean symbols
+.PHONY: help build clean symbols test format vet race pure fuzz bench lint lint-tool demo e2e
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,3 +44,63 @@ symbols: build ## check what the four files show, and print the glibc they need
 
 clean: ## remove what was built
 	rm -rf $(BIN)
+
+# Testing. The output of go test goes through a counter, so that the last line
+# says how many tests stood behind an ok.
+COUNT     := go run ./internal/testcount
+PURE       = $$(go list ./... | grep -v -E '/internal/(flb|host)|/demo$$|^aws-for-fluent-bit$$')
+RACE      ?= ./internal/delivery ./internal/records ./internal/awsx ./cloudwatch ./kinesis ./firehose
+FUZZTIME  ?= 30s
+BENCH     ?= .
+BENCHTIME ?= 1s
+
+test: build format vet ## everything that needs no more than Go and a C compiler, with a short run of the race detector
+	go test -json ./... | $(COUNT)
+	go test -json -race -short $(RACE) | $(COUNT)
+
+format:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on:"; echo "$$files"; exit 1; }
+
+vet:
+	go vet ./...
+	go vet -tags e2e ./e2e ./demo
+
+race: ## all tests of plain Go packages under the race detector
+	go test -json -race $(PURE) | $(COUNT)
+
+pure: ## all tests of plain Go packages, without C
+	CGO_ENABLED=0 go test -json $(PURE) | $(COUNT)
+
+fuzz: ## every fuzz target for FUZZTIME
+	@n=0; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; n=$$((n+1)); \
+	  done; \
+	done; test $$n -gt 0; echo "tests: $$n fuzz targets passed, $(FUZZTIME) each"
+
+bench: ## benchmarks of plain Go packages: ns, bytes and allocations
+	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PURE)
+
+# Built by go run at a pinned version; the first time takes two minutes.
+LINTER := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+lint: ## golangci-lint by .golangci.yml
+	$(LINTER) run
+
+lint-tool: ## get golangci-lint, which takes two minutes the first time
+	$(LINTER) version
+
+# See it work.
+
+demo: build ## ship sample container logs into stand-ins of the AWS services; DEMO_HOST=builtin does it without fluent-bit
+	@DEMO_HOST='$(DEMO_HOST)' go run ./demo
+
+# E2E is a pattern for the names of the tests to run.
+E2E ?= .
+
+e2e: build ## the plugins under the fluent-bit on the PATH
+	@if command -v fluent-bit >/dev/null; then \
+	  go test -json -tags e2e -count=1 -timeout 25m -run '$(E2E)' ./e2e ./demo | $(COUNT) -v; \
+	else \
+	  echo "SKIP e2e: no fluent-bit on the PATH"; \
+	fi
