@@ -32,12 +32,14 @@ type logLine struct {
 
 var pending struct {
 	mu      sync.Mutex
-	threads int       // of Fluent Bit that are here
-	lines   []logLine // to be written by any of them; bounded by maxPending
-	wake    chan struct{}
+	threads int           // of Fluent Bit that are here
+	lines   []logLine     // to be written by any of them, at most maxPending
+	wake    chan struct{} // one of them has something to write
+	room    *sync.Cond    // lines were taken, or the last thread left
 }
 
-// maxPending is how many lines may wait. A line beyond is written on the spot.
+// maxPending is how many lines may wait. Who logs one more waits too: Fluent
+// Bit's own queue, of about as many, drops what is too much for it.
 const maxPending = 1000
 
 var (
@@ -61,6 +63,7 @@ func onBehalf(doing string, m *metrics, f func()) {
 	setUp.Do(func() {
 		C.flb_resolve()
 		pending.wake = make(chan struct{}, 1)
+		pending.room = sync.NewCond(&pending.mu)
 		ownLog = newLog("[aws-for-fluent-bit] ", instanceLevel(nil))
 	})
 	C.flb_keep_signals()
@@ -103,16 +106,20 @@ func leave() []logLine {
 	pending.mu.Lock()
 	defer pending.mu.Unlock()
 	pending.threads--
-	lines := pending.lines
-	pending.lines = nil
-	return lines
+	return take()
 }
 
 func takeLines() []logLine {
 	pending.mu.Lock()
 	defer pending.mu.Unlock()
+	return take()
+}
+
+// take needs pending.mu.
+func take() []logLine {
 	lines := pending.lines
 	pending.lines = nil
+	pending.room.Broadcast()
 	return lines
 }
 
@@ -120,7 +127,10 @@ func takeLines() []logLine {
 func writeLine(level int, text string) {
 	line := logLine{level, text}
 	pending.mu.Lock()
-	if pending.threads == 0 || len(pending.lines) >= maxPending {
+	for pending.threads > 0 && len(pending.lines) >= maxPending {
+		pending.room.Wait()
+	}
+	if pending.threads == 0 {
 		pending.mu.Unlock()
 		writeLines([]logLine{line})
 		return
