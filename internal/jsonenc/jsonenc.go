@@ -21,7 +21,7 @@ var (
 // returns what follows the value. The errors are ErrTooDeep and ErrBroken;
 // then out is dst and rest is v.
 func AppendJSON(dst, v []byte) (out, rest []byte, err error) {
-	e := encoder{src: v, mark: 1}
+	e := encoder{src: clip(v), mark: 1}
 	out, i := e.value(dst, 0, 0)
 	if i < 0 {
 		return dst, v, e.err
@@ -34,7 +34,7 @@ func AppendJSON(dst, v []byte) (out, rest []byte, err error) {
 // bytes of the text itself, that is without this escaping: what CloudWatch
 // Logs counts of a message.
 func AppendEscaped(dst, v []byte) (out []byte, size int, rest []byte, err error) {
-	e := encoder{src: v, mark: 1, q: 1}
+	e := encoder{src: clip(v), mark: 1, q: 1}
 	out, i := e.value(dst, 0, 0)
 	if i < 0 {
 		return dst, 0, v, e.err
@@ -65,8 +65,8 @@ func AppendTextEscaped(dst, v []byte) (out []byte, size int, rest []byte, err er
 	if end > len(v) {
 		return dst, 0, v, ErrBroken
 	}
-	e := encoder{src: v} // no quotation marks
-	out = e.quoted(dst, v, start, end-start)
+	e := encoder{} // no quotation marks
+	out = e.quoted(dst, clip(v)[start:end])
 	return out, len(out) - len(dst) - e.extra, v[end:], nil
 }
 
@@ -89,3 +89,7 @@ func appendRepaired(dst, s []byte) []byte {
 	}
 	return dst
 }
+
+// clip takes away the capacity behind v: what is there may belong to others,
+// and partWord must not read it.
+func clip(v []byte) []byte { return v[:len(v):len(v)] }

@@ -32,7 +32,7 @@ func (s *Shape) AppendJSON(dst, body, timeText []byte) ([]byte, error) {
 	if s == nil {
 		s = &Shape{}
 	}
-	e := encoder{src: body, mark: 1}
+	e := encoder{src: clip(body), mark: 1}
 	if s.ReplaceDots != nil {
 		e.dots, e.replace = *s.ReplaceDots, true
 	}
@@ -81,7 +81,7 @@ func (s *Shape) top(e *encoder, dst []byte, i, n int, timeText []byte) ([]byte, 
 		}
 		dst = e.quoteTail(append(dst, s.TimeKey...), len(dst))
 		dst = append(dst, ':')
-		dst = e.quoted(dst, timeText, 0, len(timeText))
+		dst = e.quoted(dst, clip(timeText))
 	}
 	return append(dst, '}'), i
 }
@@ -104,25 +104,21 @@ func (s *Shape) keeps(v []byte) bool {
 	return len(s.Keys) == 0
 }
 
-// dotted writes src from i to end as a key, with its dots replaced.
-func (e *encoder) dotted(dst, src []byte, i, end int) []byte {
-	dot := bytes.IndexByte(src[i:end], '.')
+// dotted writes s as a key, with its dots replaced. s may be the end of dst.
+func (e *encoder) dotted(dst, s []byte) []byte {
+	dot := bytes.IndexByte(s, '.')
 	if dot < 0 {
-		return e.quoted(dst, src, i, end-i)
+		return e.quoted(dst, s)
 	}
 	at := len(dst)
 	for dot >= 0 {
-		dst = append(dst, src[i:i+dot]...)
+		dst = append(dst, s[:dot]...)
 		dst = append(dst, e.dots...)
-		i += dot + 1
-		dot = bytes.IndexByte(src[i:end], '.')
+		s = s[dot+1:]
+		dot = bytes.IndexByte(s, '.')
 	}
-	dst = append(dst, src[i:end]...)
-
-	n := len(dst)
-	dst = e.quoted(dst, dst, at, n-at)
-	copy(dst[at:], dst[n:])
-	return dst[:len(dst)-(n-at)]
+	dst = append(dst, s...)
+	return moveDown(e.quoted(dst, dst[at:]), at, len(dst))
 }
 
 // mapHeader returns where the first entry of the map v is and how many it has,

@@ -8,103 +8,138 @@ import (
 	"unicode/utf8"
 )
 
-// slack is how much more room than the bytes still to come quoted needs: it
-// writes whole words of 8 bytes, an escape is such a word too, and the
-// quotation marks come on top.
+// slack is how much more room than the bytes still to come quoted needs: whole
+// words of 8 bytes are written, escapes are such words too, and the quotation
+// marks come on top.
 const slack = 24
 
-// quoted writes the n bytes of src at i as a string, in the form that e.q and
-// e.mark ask for.
-//
-// It copies 8 bytes at a time and looks at them on the way. Most words hold
-// nothing that needs an escape. Where one does, the bytes before the one in
-// question stay, its escape is written over the rest of the word, and the copy
-// goes on behind it.
-func (e *encoder) quoted(dst, src []byte, i, n int) []byte {
-	end := i + n
+// quoted writes s as a string, in the form that e.q and e.mark ask for. s may
+// be the end of dst.
+func (e *encoder) quoted(dst, s []byte) []byte {
 	j := len(dst)
-	dst = room(dst, n+slack)
-	q, mark := e.q, e.mark
+	dst = room(dst, len(s)+slack)
+	q := e.q
 	e.extra += 2 * q
 	dst[j] = '\\' // stays only if q is 1
 	j += q
 	dst[j] = '"' // stays only if mark is 1
-	j += mark
-
-	high := uint64(highBits) // 0 as soon as the rest is known to be UTF-8
-	checked := false
-	for i < end {
-		k := end - i // how many bytes of w belong to the string
-		var w, m uint64
-		if k >= 8 {
-			k = 8
-			w = binary.LittleEndian.Uint64(src[i:])
-			m = special(w, high)
-		} else {
-			w = partWord(src, i, k)
-			m = special(w, high) & (1<<(8*k) - 1)
-		}
-		binary.LittleEndian.PutUint64(dst[j:], w)
-		if m == 0 {
-			i += k
-			j += k
-			continue
-		}
-
-		k = bits.TrailingZeros64(m) / 8
-		i += k
+	j += e.mark
+	for {
+		k := copyPlain(dst[j:], s, 0)
 		j += k
-		if c := src[i]; c < utf8.RuneSelf {
-			esc := escapes[q][c]
-			binary.LittleEndian.PutUint64(dst[j:], esc)
-			j += int(esc >> 56 & 0xf)
-			e.extra += int(esc >> 60)
-			i++
-		} else {
-			if !checked {
-				checked = true
-				if utf8.Valid(src[i:end]) {
-					high = 0
-					continue
-				}
-			}
-			r, size := utf8.DecodeRune(src[i:end]) // U+FFFD for an invalid byte
-			j += utf8.EncodeRune(dst[j:], r)
-			i += size
+		if k == len(s) {
+			break
 		}
-		dst = room(dst[:j], end-i+slack)
+		s = s[k:]
+		if s[0] >= utf8.RuneSelf {
+			dst = e.unicode(dst[:j], s)
+			j = len(dst)
+			dst = room(dst, slack)
+			break
+		}
+		j += e.escape(dst[j:], s[0])
+		s = s[1:]
+		dst = room(dst[:j], len(s)+slack)
 	}
 	dst[j] = '\\'
 	j += q
 	dst[j] = '"'
-	j += mark
+	j += e.mark
 	return dst[:j]
+}
+
+// unicode writes s, which begins with a byte that is not ASCII, without
+// quotation marks.
+func (e *encoder) unicode(dst, s []byte) []byte {
+	pass := uint64(0)
+	if utf8.Valid(s) {
+		pass = highBits
+	}
+	for len(s) > 0 {
+		j := len(dst)
+		dst = room(dst, len(s)+slack)
+		k := copyPlain(dst[j:], s, pass)
+		j += k
+		if s = s[k:]; len(s) > 0 {
+			if c := s[0]; c < utf8.RuneSelf {
+				j += e.escape(dst[j:], c)
+				s = s[1:]
+			} else {
+				r, size := utf8.DecodeRune(s) // U+FFFD for an invalid byte
+				j += utf8.EncodeRune(dst[j:], r)
+				s = s[size:]
+			}
+		}
+		dst = dst[:j]
+	}
+	return dst
+}
+
+// escape writes the escape for c and returns its length.
+func (e *encoder) escape(dst []byte, c byte) int {
+	esc := escapes[e.q][c&0x7f]
+	binary.LittleEndian.PutUint64(dst, esc)
+	e.extra += int(esc >> 60)
+	return int(esc >> 56 & 0xf)
+}
+
+// copyPlain copies s to dst up to the first byte that has to be looked at: one
+// that a JSON string cannot hold as it is, or that is not ASCII, unless pass is
+// highBits. It returns how many bytes come before that. dst must have room for
+// s and 8 bytes more; what is written behind the bytes that count has no
+// meaning.
+//
+// This is where most of the time goes. It takes 8 bytes at a time, and copies
+// before it looks. The slices with three indexes are there for the compiler,
+// which then knows that most of them are within bounds.
+func copyPlain(dst, s []byte, pass uint64) int {
+	dst = dst[:len(s)+8]
+	i := 0
+	for ; i <= len(s)-8; i += 8 {
+		w := binary.LittleEndian.Uint64(s[i : i+8 : i+8])
+		binary.LittleEndian.PutUint64(dst[i:i+8:i+8], w)
+		if m := special(w) &^ (w & pass); m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	if i == len(s) {
+		return i
+	}
+	w := partWord(s, i)
+	binary.LittleEndian.PutUint64(dst[i:i+8:i+8], w)
+	if m := special(w) &^ (w & pass) & (1<<(8*(len(s)-i)) - 1); m != 0 {
+		return i + bits.TrailingZeros64(m)/8
+	}
+	return len(s)
+}
+
+// partWord returns the last bytes of s, from i on, as the low end of a word.
+// There are fewer than 8; what the rest of the word holds is left open.
+func partWord(s []byte, i int) uint64 {
+	if i+8 <= cap(s) {
+		// What follows s is in the same buffer, and may as well be read.
+		return binary.LittleEndian.Uint64(s[i : i+8])
+	}
+	var w uint64
+	for j, c := range s[i:] {
+		w |= uint64(c) << (8 * j)
+	}
+	return w
 }
 
 // room returns dst with n bytes of capacity behind its length, and all of its
 // capacity as its length.
 func room(dst []byte, n int) []byte {
 	if cap(dst)-len(dst) < n {
-		dst = slices.Grow(dst, n)
+		dst = grow(dst, n)
 	}
 	return dst[:cap(dst)]
 }
 
-// partWord returns the k bytes of src at i, fewer than 8, as the low end of a
-// word. What the rest of the word holds is left open.
-func partWord(src []byte, i, k int) uint64 {
-	if i+8 <= len(src) {
-		return binary.LittleEndian.Uint64(src[i:])
-	}
-	if end := i + k; end >= 8 {
-		return binary.LittleEndian.Uint64(src[end-8:]) >> (8 * (8 - k))
-	}
-	var w uint64
-	for j := range k {
-		w |= uint64(src[i+j]) << (8 * j)
-	}
-	return w
-}
+// grow is apart from room so that room is inlined without it.
+//
+//go:noinline
+func grow(dst []byte, n int) []byte { return slices.Grow(dst, n) }
 
 const (
 	lowBits  = 0x0101010101010101
@@ -112,17 +147,18 @@ const (
 )
 
 // special returns a word whose lowest bit that is set is the high bit of the
-// first byte of w that a JSON string cannot hold as it is: a quotation mark, a
-// backslash or a control character, and with high as highBits also a byte
-// that is not ASCII. Higher bits of the result may be wrong.
+// first byte of w that is a control character, a quotation mark, a backslash,
+// or not ASCII. Bits above that one may be set for no reason.
 //
-// Per byte: subtracting sets the high bit if the byte was below the
-// subtrahend. What it borrows can only spoil the bytes above.
-func special(w, high uint64) uint64 {
-	control := w - ' '*lowBits
-	quote := (w ^ '"'*lowBits) - lowBits
+// In each byte, a subtraction sets the high bit if the byte is ASCII and below
+// what is subtracted. What it borrows then can only spoil bytes above. The
+// control characters and the quotation mark take one subtraction together:
+// XOR with 2 makes the quotation mark 0x20, moves the space out of the way to
+// 0x22, and keeps the control characters among themselves.
+func special(w uint64) uint64 {
+	control := (w ^ 2*lowBits) - '!'*lowBits
 	backslash := (w ^ '\\'*lowBits) - lowBits
-	return ((control|quote|backslash)&^w | w&high) & highBits
+	return (control | backslash | w) & highBits
 }
 
 // escapes has what is written for the ASCII bytes that need an escape, as a
@@ -145,15 +181,15 @@ func makeEscapes() (t [2][utf8.RuneSelf]uint64) {
 		twice = bytes.ReplaceAll(twice, []byte(`"`), []byte(`\"`))
 		// In the plain form, the message is the text that was quoted, and this
 		// byte one of its bytes. Else it is the JSON text, with its escapes.
-		t[0][c] = escape(once, 1)
-		t[1][c] = escape(twice, len(once))
+		t[0][c] = pack(once, 1)
+		t[1][c] = pack(twice, len(once))
 	}
 	return t
 }
 
-// escape packs an entry of escapes: text is written for what counts as this
+// pack makes an entry of escapes: text is written for what counts as this
 // many bytes of the message.
-func escape(text []byte, counted int) uint64 {
+func pack(text []byte, counted int) uint64 {
 	var w [8]byte
 	copy(w[:], text)
 	w[7] = byte(len(text) | (len(text)-counted)<<4)
@@ -164,10 +200,14 @@ func escape(text []byte, counted int) uint64 {
 func (e *encoder) quoteTail(dst []byte, at int) []byte {
 	n := len(dst)
 	if e.replace {
-		dst = e.dotted(dst, dst, at, n)
+		dst = e.dotted(dst, dst[at:])
 	} else {
-		dst = e.quoted(dst, dst, at, n-at)
+		dst = e.quoted(dst, dst[at:])
 	}
-	copy(dst[at:], dst[n:])
-	return dst[:len(dst)-(n-at)]
+	return moveDown(dst, at, n)
+}
+
+// moveDown takes the bytes between at and n out of dst.
+func moveDown(dst []byte, at, n int) []byte {
+	return append(dst[:at], dst[n:]...)
 }

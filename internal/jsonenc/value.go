@@ -189,7 +189,7 @@ func (e *encoder) oddKey(dst []byte, i, depth int) ([]byte, int) {
 			return e.fail(dst, ErrBroken)
 		}
 		if e.replace {
-			return e.dotted(dst, e.src, start, end), end
+			return e.dotted(dst, e.src[start:end]), end
 		}
 		return e.str(dst, start, end-start)
 	}
@@ -208,7 +208,7 @@ func (e *encoder) str(dst []byte, i, n int) ([]byte, int) {
 	if n > len(e.src)-i {
 		return e.fail(dst, ErrBroken)
 	}
-	return e.quoted(dst, e.src, i, n), i + n
+	return e.quoted(dst, e.src[i:i+n]), i + n
 }
 
 // ext writes the extension whose type byte is at i, followed by n bytes.
