@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"unsafe"
 
+	"aws-for-fluent-bit/cloudwatch"
+	"aws-for-fluent-bit/firehose"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/flb"
 	"aws-for-fluent-bit/internal/options"
@@ -23,9 +25,21 @@ import (
 
 // outputs are the plugins, by the name that a section's `Name` says.
 var outputs = map[string]flb.Constructor{
-	"cloudwatch": notYet,
+	"cloudwatch": constructor(cloudwatch.New),
 	"kinesis":    notYet,
-	"firehose":   notYet,
+	"firehose":   constructor(firehose.New),
+}
+
+// constructor gives a package's New the type that flb asks for: a nil *Plugin
+// in an interface would not be nil.
+func constructor[T flb.Output](open func(delivery.Env, options.Getter) (T, error)) flb.Constructor {
+	return func(env delivery.Env, get options.Getter) (flb.Output, error) {
+		out, err := open(env, get)
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
+	}
 }
 
 func notYet(delivery.Env, options.Getter) (flb.Output, error) {
