@@ -100,7 +100,7 @@ E2E ?= .
 
 e2e: build ## the plugins under the fluent-bit on the PATH
 	@if command -v fluent-bit >/dev/null; then \
-	  go test -json -tags e2e -count=1 -timeout 25m -run '$(E2E)' ./e2e ./demo | $(COUNT) -v; \
+	  go test -json -tags e2e -p 1 -count=1 -timeout 25m -run '$(E2E)' ./e2e ./demo | $(COUNT) -v; \
 	else \
 	  echo "SKIP e2e: no fluent-bit on the PATH"; \
 	fi

@@ -338,7 +338,7 @@ func TestMetrics(t *testing.T) {
 	f("fluentbit_aws_records_in_total"+own, records)
 	f("fluentbit_aws_records_pending"+own, 0)
 	f("fluentbit_aws_throttled_total"+own, float64(aws.FaultsPlayed()["PutLogEvents"][awslocal.Throttle]))
-	f("fluentbit_aws_requests_total"+own, float64(aws.Counts("PutLogEvents").Requests))
+	f("fluentbit_aws_requests_total"+own, float64(aws.Counts("").Requests))
 	f(`fluentbit_aws_records_dropped_total{name="cloudwatch.0",reason="too_old"}`, 0)
 	f("fluentbit_output_proc_records_total"+own, records) // Fluent Bit's own
 	p.stop(20 * time.Second)
