@@ -269,7 +269,7 @@ func TestWaitAfterTheDeadline(t *testing.T) {
 		if !f.Wait(&calm) {
 			t.Error("a flush that succeeds again is held up")
 		}
-		var busy Pace
+		busy := Pace{share: 1}
 		busy.Slower()
 		if f.Wait(&calm, &busy) {
 			t.Error("a flush waits for a busy destination after the deadline")

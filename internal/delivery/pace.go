@@ -52,17 +52,25 @@ func (f *Flush) Pause(attempt int, asked time.Duration) bool {
 
 // What Pace goes by.
 const (
-	firstGap = 20 * time.Millisecond // the first gap, and below this there is none
+	firstGap = 20 * time.Millisecond // the first gap
+	minGap   = 2 * time.Millisecond  // a smaller one is none
 	maxGap   = 2 * time.Second       // one request in two seconds is the floor
 	caution  = 2 * time.Second       // half-life of the memory of what was too fast
 	restful  = 10 * time.Second      // without requests for this long, a gap says nothing any more
+
+	// Up to this share of refusals it is enough that who is refused pauses: a
+	// service may hold back one call in ten at any rate. The share is that of
+	// the last ten or so answers.
+	bearable = 0.25
+	newest   = 0.1 // weight of the newest answer
 )
 
 // Pace spaces the requests to one destination, for all workers together, while
 // that destination holds requests back: one at a time, in the order in which
 // they came. The zero Pace is ready for use.
 //
-// A refusal doubles the gap between two requests. A success halves it as long as
+// As long as no more than a quarter of the requests is refused there is no gap
+// between two of them. Beyond that each refusal doubles it. A success halves it as long as
 // that is well away from the gap that was last too short, and takes a
 // twentieth off it from there on: so a destination that takes so much and no
 // more is kept near its limit, and not thrown back and forth between far too
@@ -71,6 +79,7 @@ const (
 // most. A calm destination costs a lock and nothing else.
 type Pace struct {
 	mu      sync.Mutex
+	share   float64       // of refusals, lately
 	gap     time.Duration // between the starts of two requests; 0: as they come
 	next    time.Time     // when the next request may start
 	resume  time.Time     // answers before this are to requests from before the last refusal
@@ -147,8 +156,9 @@ func (p *Pace) takeTurn(deadline time.Time) bool {
 func (p *Pace) Slower() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.share += newest * (1 - p.share)
 	now := time.Now()
-	if now.Before(p.resume) {
+	if p.share <= bearable || now.Before(p.resume) {
 		return
 	}
 	p.tooFast, p.refused = p.gap, now
@@ -162,6 +172,7 @@ func (p *Pace) Slower() {
 func (p *Pace) Faster() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.share -= newest * p.share
 	if p.gap == 0 {
 		return
 	}
@@ -171,7 +182,7 @@ func (p *Pace) Faster() {
 	}
 	careful := time.Duration(1.25 * float64(p.tooFast) * math.Exp2(-float64(now.Sub(p.refused))/float64(caution)))
 	p.gap = max(p.gap/2, min(p.gap-p.gap/20, careful))
-	if p.gap < firstGap {
+	if p.gap < minGap {
 		p.gap = 0
 	}
 }
