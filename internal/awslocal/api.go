@@ -31,7 +31,11 @@ type call struct {
 	fault Fault      // being played, for those faults that an operation itself plays
 	rec   *Request
 
-	aborted      bool        // the client went while sending
+	began     time.Time
+	aborted   bool // the client went while sending
+	processed bool // the operation was let at it
+	noted     bool // rec is in the log, and changes only through it
+
 	answerHeader http.Header // to add to the answer of a plain operation
 }
 
@@ -124,7 +128,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		if fault.Kind == Reset {
 			s.played(c, fault)
 			s.sleep(r.Context(), fault.Delay)
-			cut(w, true)
+			s.drop(w, c)
 			return
 		}
 	}
@@ -158,13 +162,38 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 
 // newCall begins to note a call; done ends it.
 func (s *Server) newCall(r *http.Request) (c *call, done func()) {
-	began := time.Now()
-	c = &call{http: r, rec: &Request{ID: newRequestID(), Time: s.cfg.Now(), Header: r.Header.Clone(), Host: r.Host, Path: r.URL.Path,
+	c = &call{http: r, began: time.Now(), rec: &Request{ID: newRequestID(), Time: s.cfg.Now(), Header: r.Header.Clone(), Host: r.Host, Path: r.URL.Path,
 		Remote: r.RemoteAddr, Method: r.Method, Proto: r.Proto}}
-	return c, func() {
-		c.rec.Took = time.Since(began)
-		s.calls.add(&s.cfg, c.rec)
+	return c, func() { s.note(c) }
+}
+
+// note puts a call into the log. It is done before the client can see anything
+// of the answer, so that whoever called the server finds the call there.
+func (s *Server) note(c *call) {
+	if c.noted {
+		return
 	}
+	c.noted = true
+	c.rec.Took = time.Since(c.began)
+	s.calls.add(&s.cfg, c.rec)
+}
+
+// lost notes that the answer of a call did not arrive. For calls that were not
+// worked on that is no loss.
+func (s *Server) lost(c *call) {
+	switch {
+	case !c.processed:
+	case c.noted:
+		s.calls.lost(c.rec)
+	default:
+		c.rec.Lost = true
+	}
+}
+
+// drop ends the connection of a call in place of an answer.
+func (s *Server) drop(w http.ResponseWriter, c *call) {
+	s.note(c)
+	cut(w, true)
 }
 
 // findTarget looks up the operation of an awsJson call. It says whether the call
@@ -274,6 +303,7 @@ func gunzip(raw []byte) ([]byte, error) {
 
 // process lets the operation decide the answer.
 func (s *Server) process(c *call) answer {
+	c.processed = true
 	var out any
 	var bad *apiError
 	if s.cfg.Discard && c.op.discard != nil {
@@ -309,6 +339,7 @@ func (s *Server) process(c *call) answer {
 // refusal words an error in the call's protocol.
 func (s *Server) refusal(c *call, e *apiError) answer {
 	a := answer{status: e.status, header: http.Header{}, code: e.code}
+	a.header.Set("Content-Type", "application/x-amz-json-1.1")
 	members := map[string]any{"__type": e.code, "message": e.message}
 	switch c.rec.Service {
 	case stsService.name:
@@ -316,12 +347,12 @@ func (s *Server) refusal(c *call, e *apiError) answer {
 		a.body = queryErrorXML(c, e)
 		return a
 	case endpointService.name:
+		a.header.Set("Content-Type", "application/json")
 		members = map[string]any{"code": e.code, "message": e.message}
 	}
 	for k, v := range e.extra {
 		members[k] = v
 	}
-	a.header.Set("Content-Type", "application/x-amz-json-1.1")
 	a.body, _ = json.Marshal(members) // strings and integers only
 	return a
 }
@@ -329,7 +360,7 @@ func (s *Server) refusal(c *call, e *apiError) answer {
 // send answers. A call whose answer evidently did not get through is counted as lost.
 func (s *Server) send(w http.ResponseWriter, c *call, a answer) {
 	if c.http.Context().Err() != nil {
-		c.lost()
+		s.lost(c)
 		return
 	}
 	s.writeHead(w, c, a)
@@ -338,7 +369,7 @@ func (s *Server) send(w http.ResponseWriter, c *call, a answer) {
 		err = http.NewResponseController(w).Flush()
 	}
 	if err != nil {
-		c.lost()
+		s.lost(c)
 	}
 }
 
@@ -350,11 +381,9 @@ func (s *Server) writeHead(w http.ResponseWriter, c *call, a answer) {
 	}
 	h.Set("X-Amzn-Requestid", c.rec.ID)
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	s.note(c)
 	w.WriteHeader(a.status)
 }
-
-// lost notes that this call was worked on but its answer did not arrive.
-func (c *call) lost() { c.rec.Lost = true }
 
 // namesIn digs the names of a call's group and stream out of its body, for
 // faults that are aimed at one of them. Malformed bodies have no names.

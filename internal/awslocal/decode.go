@@ -33,8 +33,8 @@ func decode(body []byte, v any) error {
 }
 
 func syntaxError(body []byte) error {
-	var any json.RawMessage
-	if err := json.Unmarshal(body, &any); err != nil {
+	var v json.RawMessage
+	if err := json.Unmarshal(body, &v); err != nil {
 		return err
 	}
 	return errors.New("the request is not valid JSON")
@@ -216,13 +216,15 @@ func membersOf(t reflect.Type) map[string]member {
 		return m.(map[string]member)
 	}
 	m := make(map[string]member)
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || name == "-" {
+			continue
+		}
 		if name == "" {
 			name = f.Name
 		}
-		m[name] = member{index: uint(i), typ: f.Type}
+		m[name] = member{index: uint(len(m)), typ: f.Type}
 	}
 	memberCache.Store(t, m)
 	return m

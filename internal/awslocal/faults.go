@@ -59,9 +59,10 @@ const (
 	// CutAnswer processes the call, answers with the headers and closes.
 	CutAnswer Kind = "cut_answer"
 
-	// CloseAfter processes and answers the call, and then closes the connection
-	// without having said so: the client's next request on it fails.
-	CloseAfter Kind = "close_after"
+	// Stale processes and answers the call, and resets the connection as soon as
+	// the next request comes on it, as happens when the service closes an idle
+	// connection at that moment. That request is neither processed nor noted.
+	Stale Kind = "stale"
 
 	// Partial refuses some entries of PutRecords and PutRecordBatch, chosen by
 	// Rate, Entries and Shards (all entries if none of them is given).
@@ -82,7 +83,7 @@ const (
 )
 
 var kinds = []Kind{None, Throttle, Error, HTML, ExpiredToken, AccessDenied, Hang, Slow, Trickle, Reset, LostAnswer, CutAnswer,
-	CloseAfter, Partial, ShortAnswer, RejectEvents, RejectEntity}
+	Stale, Partial, ShortAnswer, RejectEvents, RejectEntity}
 
 // Fault is one thing that goes wrong with a call.
 type Fault struct {
@@ -101,8 +102,8 @@ type Fault struct {
 	RetryAfter string `json:"retry_after,omitempty"` // value of the Retry-After header, if any
 
 	// Delay is waited before any fault plays. For Trickle it is the time
-	// between two bytes (1 ms if zero). As JSON it is in nanoseconds.
-	Delay time.Duration `json:"delay,omitempty"`
+	// between two bytes (1 ms if zero). As JSON it is a text like "1.5s".
+	Delay time.Duration `json:"-"`
 
 	// Processed processes the call before it is refused (Throttle, Error, HTML,
 	// ExpiredToken, AccessDenied) or left hanging (Hang): the client believes
@@ -294,7 +295,7 @@ func (s *Server) play(w http.ResponseWriter, c *call, x Fault) {
 		wait += x.Delay
 	}
 	if !s.sleep(ctx, wait) {
-		cut(w, true) // the client is gone, and nothing was processed
+		s.drop(w, c) // the client is gone, and nothing was processed
 		return
 	}
 	c.fault = x
@@ -302,36 +303,37 @@ func (s *Server) play(w http.ResponseWriter, c *call, x Fault) {
 	case Throttle, Error, ExpiredToken, AccessDenied, HTML:
 		if x.Processed {
 			s.process(c)
-			c.lost()
+			s.lost(c)
 		}
 		s.send(w, c, s.faultAnswer(c, x))
 	case Hang:
 		if x.Processed {
 			s.process(c)
-			c.lost()
+			s.lost(c)
 		}
+		s.note(c)
 		select {
 		case <-ctx.Done():
 		case <-s.closing:
 		}
 		cut(w, true)
 	case Reset:
-		cut(w, true)
+		s.drop(w, c)
 	case LostAnswer:
 		s.process(c)
-		c.lost()
-		cut(w, true)
+		s.lost(c)
+		s.drop(w, c)
 	case CutAnswer:
 		a := s.process(c)
-		c.lost()
+		s.lost(c)
 		s.writeHead(w, c, a)
 		_ = http.NewResponseController(w).Flush() // the connection ends here anyway
 		cut(w, false)
 	case Trickle:
 		s.trickle(w, c, s.process(c), x.Delay)
-	case CloseAfter:
+	case Stale:
 		s.send(w, c, s.process(c))
-		cut(w, false)
+		s.held.cutOnNextRequest(w)
 	default:
 		s.send(w, c, s.process(c))
 	}
@@ -402,6 +404,8 @@ func throttled(op *operation) *apiError {
 		return refuse("ProvisionedThroughputExceededException", "Rate exceeded for the stream.")
 	case op.name == "PutRecordBatch":
 		return &apiError{status: http.StatusServiceUnavailable, code: "ServiceUnavailableException", message: "Slow down."}
+	case op.service == endpointService:
+		return &apiError{status: http.StatusTooManyRequests, code: "TooManyRequests", message: "Rate exceeded"}
 	}
 	return refuse("LimitExceededException", "Rate exceeded.")
 }
@@ -414,12 +418,12 @@ func (s *Server) trickle(w http.ResponseWriter, c *call, a answer, pause time.Du
 	flusher := http.NewResponseController(w)
 	for i := range a.body {
 		if flusher.Flush() != nil || !s.sleep(c.http.Context(), pause) {
-			c.lost()
+			s.lost(c)
 			cut(w, true)
 			return
 		}
 		if _, err := w.Write(a.body[i : i+1]); err != nil {
-			c.lost()
+			s.lost(c)
 			return
 		}
 	}
@@ -428,15 +432,61 @@ func (s *Server) trickle(w http.ResponseWriter, c *call, a answer, pause time.Du
 // cut ends the connection: by a reset, or in good order as far as TCP is
 // concerned. HTTP/2 has streams in place of connections.
 func cut(w http.ResponseWriter, reset bool) {
+	conn := takeOver(w)
+	if reset {
+		resetOnClose(conn)
+	}
+	_ = conn.Close()
+}
+
+// takeOver takes the TCP connection away from net/http.
+func takeOver(w http.ResponseWriter) net.Conn {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // net/http's way to end an HTTP/2 stream; it recovers this value
 	}
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = t.NetConn() // a TLS close would say goodbye first
+		return t.NetConn() // a TLS connection would say goodbye when closed
 	}
-	if t, ok := conn.(*net.TCPConn); ok && reset {
-		_ = t.SetLinger(0) // close sends RST
+	return conn
+}
+
+// resetOnClose makes Close send RST.
+func resetOnClose(conn net.Conn) {
+	if t, ok := conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
 	}
+}
+
+// connections are those that were taken over from net/http and are still open.
+type connections struct {
+	mu   sync.Mutex // guards the following
+	open map[net.Conn]bool
+}
+
+// cutOnNextRequest waits for the next request to begin and resets the
+// connection, or until the client or closeAll closes it.
+func (h *connections) cutOnNextRequest(w http.ResponseWriter) {
+	conn := takeOver(w)
+	h.mu.Lock()
+	if h.open == nil {
+		h.open = make(map[net.Conn]bool)
+	}
+	h.open[conn] = true
+	h.mu.Unlock()
+
+	_, _ = conn.Read(make([]byte, 1))
+	resetOnClose(conn)
 	_ = conn.Close()
+	h.mu.Lock()
+	delete(h.open, conn)
+	h.mu.Unlock()
+}
+
+func (h *connections) closeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for conn := range h.open {
+		_ = conn.Close()
+	}
 }

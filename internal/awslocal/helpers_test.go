@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,3 +96,33 @@ func noError(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// rawCall sends a body as it is, signed (in form only) by a key that the server
+// does not know. It returns the status and the error code.
+func rawCall(t testing.TB, s *Server, target, body string, change func(*http.Request)) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(testContext(t), http.MethodPost, s.URL+"/", strings.NewReader(body))
+	noError(t, err)
+	now := time.Now().UTC()
+	req.Header.Set("X-Amz-Target", target)
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Date", now.Format(sigTime))
+	service := map[string]string{"Logs_20140328": "logs", "Kinesis_20131202": "kinesis", "Firehose_20150804": "firehose"}[target[:strings.IndexByte(target, '.')]]
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDUNKNOWN/"+now.Format("20060102")+"/us-east-1/"+service+
+		"/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	if change != nil {
+		change(req)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	noError(t, err)
+	defer resp.Body.Close()
+	var out struct {
+		Type string `json:"__type"`
+	}
+	_ = json.NewDecoder(resp.Body).Decode(&out) // not all answers are JSON
+	return resp.StatusCode, out.Type
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func asError[T error](err error, target *T) bool { return errors.As(err, target) }

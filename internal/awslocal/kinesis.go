@@ -451,7 +451,8 @@ func (k *Kinesis) find(c *call, name, arn, id *string) (*KinesisStream, *apiErro
 		return nil, bad
 	}
 	c.rec.Target = *name
-	if st := k.streams[*name]; st != nil && (arn == nil || st.ARN == *arn) {
+	// A server without a region of its own answers for all of them.
+	if st := k.streams[*name]; st != nil && (arn == nil || k.s.cfg.Region == "" || st.ARN == *arn) {
 		return st, nil
 	}
 	return nil, refuse("ResourceNotFoundException", "Stream %s under account %s not found.", *name, k.s.cfg.Account)

@@ -11,10 +11,10 @@ import (
 type Request struct {
 	ID        string // X-Amzn-RequestId of the answer
 	Time      time.Time
-	Took      time.Duration
-	Service   string // logs, kinesis, firehose, sts or endpoint; empty if it could not be told
-	Operation string // empty if it could not be told
-	Target    string // group/stream, stream or delivery stream
+	Took      time.Duration // until the answer began
+	Service   string        // logs, kinesis, firehose, sts or endpoint; empty if it could not be told
+	Operation string        // empty if it could not be told
+	Target    string        // group/stream, stream or delivery stream
 	Method    string
 	Proto     string
 	Path      string
@@ -84,12 +84,7 @@ func (l *callLog) add(cfg *Config, r *Request) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.counts == nil {
-		l.counts = make(map[string]Counts)
-	}
-	sum := l.counts[r.Operation]
-	sum.add(n)
-	l.counts[r.Operation] = sum
+	l.count(r.Operation, n)
 	switch {
 	case cfg.KeepRequests < 0:
 	case len(l.latest) < cfg.KeepRequests:
@@ -100,6 +95,31 @@ func (l *callLog) add(cfg *Config, r *Request) {
 	}
 }
 
+// count adds to an operation's counts. l.mu is held.
+func (l *callLog) count(operation string, n Counts) {
+	if l.counts == nil {
+		l.counts = make(map[string]Counts)
+	}
+	sum := l.counts[operation]
+	sum.add(n)
+	l.counts[operation] = sum
+}
+
+// lost marks a request in the log as one whose answer was lost.
+func (l *callLog) lost(r *Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.Lost {
+		return
+	}
+	n := Counts{LostAnswers: 1, LostRecords: r.Accepted}
+	if r.Status == http.StatusOK {
+		n.Succeeded = -1
+	}
+	r.Lost = true
+	l.count(r.Operation, n)
+}
+
 func (l *callLog) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,8 +127,8 @@ func (l *callLog) reset() {
 }
 
 // Requests returns the latest requests of an operation, or of all operations if
-// it is empty, in the order in which they were done with. They must not be
-// changed.
+// it is empty, in the order in which they were answered. Their headers and
+// bodies must not be changed.
 func (s *Server) Requests(operation string) []*Request {
 	l := &s.calls
 	l.mu.Lock()
@@ -117,7 +137,8 @@ func (s *Server) Requests(operation string) []*Request {
 	for i := range l.latest {
 		r := l.latest[(l.oldest+i)%len(l.latest)]
 		if operation == "" || r.Operation == operation {
-			out = append(out, r)
+			r := *r
+			out = append(out, &r)
 		}
 	}
 	return out

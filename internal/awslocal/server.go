@@ -148,6 +148,7 @@ type Server struct {
 
 	cfg    Config
 	faults faults
+	held   connections
 	calls  callLog
 	keys   keyring
 
@@ -201,7 +202,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 
 	api, control := http.HandlerFunc(s.serveAll), http.HandlerFunc(s.serveControl)
-	any := net.JoinHostPort(host, "0")
+	freePort := net.JoinHostPort(host, "0")
 	if cfg.TLS {
 		ca, tlsConfig, err := makeTLS(cfg.HTTP2)
 		if err != nil {
@@ -210,11 +211,11 @@ func Start(cfg Config) (*Server, error) {
 		s.CAPEM = ca
 		s.fronts = append(s.fronts,
 			&front{addr: cfg.Addr, tls: tlsConfig, handler: api, idle: cfg.IdleTimeout, http2: cfg.HTTP2},
-			&front{addr: any, handler: api, idle: cfg.IdleTimeout})
+			&front{addr: freePort, handler: api, idle: cfg.IdleTimeout})
 	} else {
 		s.fronts = append(s.fronts, &front{addr: cfg.Addr, handler: api, idle: cfg.IdleTimeout})
 	}
-	s.control = &front{addr: any, handler: control}
+	s.control = &front{addr: freePort, handler: control}
 
 	for _, f := range append(s.fronts[:len(s.fronts):len(s.fronts)], s.control) {
 		if err := f.listen(); err != nil {
@@ -342,6 +343,7 @@ func (s *Server) Close() {
 		f.close()
 	}
 	s.control.close()
+	s.held.closeAll()
 	s.firehose.close()
 }
 
@@ -358,7 +360,23 @@ func (s *Server) DownFor(d time.Duration) {
 	s.upMu.Lock()
 	defer s.upMu.Unlock()
 	s.goDown()
-	s.timer = time.AfterFunc(d, func() { _ = s.Up() })
+	if !s.closed {
+		s.upAfter(d)
+	}
+}
+
+// upAfter brings the server up after d, or soon after that if another process
+// has the port just then. s.upMu is held.
+func (s *Server) upAfter(d time.Duration) {
+	s.timer = time.AfterFunc(d, func() {
+		if s.Up() != nil {
+			s.upMu.Lock()
+			defer s.upMu.Unlock()
+			if s.down && !s.closed {
+				s.upAfter(50 * time.Millisecond)
+			}
+		}
+	})
 }
 
 func (s *Server) goDown() {
@@ -373,6 +391,7 @@ func (s *Server) goDown() {
 	for _, f := range s.fronts {
 		f.close()
 	}
+	s.held.closeAll()
 }
 
 // Up ends Down: the same ports are listened on again. It fails if another

@@ -188,10 +188,45 @@ func (t *STS) reset() {
 
 // faultOrder is the body of POST /awslocal/faults.
 type faultOrder struct {
-	Operation string  `json:"operation"`
-	Script    []Fault `json:"script"`
-	Random    []Fault `json:"random"` // takes the place of the operation's random faults if it is given
-	Clear     bool    `json:"clear"`  // drops all faults first
+	Operation string      `json:"operation"`
+	Script    []wireFault `json:"script"`
+	Random    []wireFault `json:"random"` // takes the place of the operation's random faults if it is given
+	Clear     bool        `json:"clear"`  // drops all faults first
+}
+
+// wireFault is a Fault as JSON, with its delay as text.
+type wireFault struct {
+	Fault
+	Delay string `json:"delay"`
+}
+
+func (x wireFault) fault() (Fault, error) {
+	f := x.Fault
+	if !slices.Contains(kinds, f.Kind) {
+		return f, fmt.Errorf("unknown kind %q of fault, must be one of %v", f.Kind, kinds)
+	}
+	if f.Probability < 0 || f.Probability > 1 || f.Rate < 0 || f.Rate > 1 {
+		return f, errors.New("probability and rate must be 0 to 1")
+	}
+	if x.Delay != "" {
+		var err error
+		if f.Delay, err = time.ParseDuration(x.Delay); err != nil || f.Delay < 0 {
+			return f, fmt.Errorf("bad delay %q, must be like 10s", x.Delay)
+		}
+	}
+	return f, nil
+}
+
+func faultsOf(list []wireFault) ([]Fault, error) {
+	var out []Fault
+	for _, x := range list {
+		f, err := x.fault()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 // serveState answers /awslocal/:
@@ -306,10 +341,13 @@ func (s *Server) orderFaults(_ http.ResponseWriter, r *http.Request) error {
 	if err := decode(body, &order); err != nil {
 		return err
 	}
-	for _, x := range slices.Concat(order.Script, order.Random) {
-		if !slices.Contains(kinds, x.Kind) {
-			return fmt.Errorf("unknown kind %q of fault, must be one of %v", x.Kind, kinds)
-		}
+	script, err := faultsOf(order.Script)
+	if err != nil {
+		return err
+	}
+	random, err := faultsOf(order.Random)
+	if err != nil {
+		return err
 	}
 	if order.Operation != "" && order.Operation != AnyOperation && !isOperation(order.Operation) {
 		return fmt.Errorf("unknown operation %q", order.Operation)
@@ -321,10 +359,10 @@ func (s *Server) orderFaults(_ http.ResponseWriter, r *http.Request) error {
 		s.ClearFaults()
 	}
 	if order.Script != nil {
-		s.Script(order.Operation, order.Script...)
+		s.Script(order.Operation, script...)
 	}
 	if order.Random != nil {
-		s.SetFaults(order.Operation, order.Random)
+		s.SetFaults(order.Operation, random)
 	}
 	return nil
 }
