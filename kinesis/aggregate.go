@@ -114,18 +114,18 @@ func (a *aggregate) data() []byte {
 // aggregator puts the records of one flush together, those of each partition
 // key by themselves.
 //
-// An aggregate goes to one shard, chosen by the key it is sent with. Records of
-// another key in it would be in a shard that is not theirs, and the Kinesis
-// Client Library (KCL) throws such records away without a word: it keeps only
-// those whose own key hashes into the shard they are read from. The KPL can mix
-// keys because it asks for the stream's shards and their hash ranges, predicts
-// each record's shard, looks at the shard in every answer and sends again what
-// came to another one after the stream was split. That takes a permission that
-// log shippers do not have (kinesis:ListShards), loses or doubles records in the
-// moment of a split, and no longer keeps order within a key. One key for each
-// aggregate needs none of it: whatever becomes of the shards, a record is where
-// its own key belongs. The price is that keys with one record in a chunk gain
-// nothing, and a few bytes of each record that would be shared.
+// An aggregate goes to one shard, chosen by the key it is sent with. Were there
+// records of other keys in it, they would be in a shard that is not theirs, and
+// the Kinesis Client Library (KCL) would throw the whole aggregate away without
+// a word: it takes none that has a key in it which hashes outside of the shard
+// it was read from (AggregatorUtil.deaggregate). The KPL can mix keys because it
+// asks for the stream's shards and their hash ranges, predicts each record's
+// shard, looks at the shard in every answer and sends again what came to another
+// one after the stream was split. That takes a permission that log shippers do
+// not have (kinesis:ListShards), loses or doubles records in the moment of a
+// split, and no longer keeps order within a key. One key for each aggregate
+// needs none of it: whatever becomes of the shards, a record is where its own
+// key belongs. The price is that a key with one record in a chunk gains nothing.
 //
 // Records without a partition key have no shard of their own: they share an
 // aggregate with one random key, which becomes the key of each. The next such
