@@ -2,8 +2,11 @@ package jsonenc
 
 import (
 	"io"
+	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/tinylib/msgp/msgp"
 
 	"aws-for-fluent-bit/internal/chunk"
 )
@@ -71,4 +74,47 @@ func BenchmarkChunkToEscaped(b *testing.B) {
 		dst = dst[:0]
 		eachBody(data, func(body []byte) { dst, _, _, _ = AppendEscaped(dst, body) })
 	})
+}
+
+// Log lines that are JSON themselves need an escape every few bytes.
+func BenchmarkStrings(b *testing.B) {
+	for _, tt := range []struct{ name, s string }{
+		{"short", "stdout"},
+		{"plain", strings.Repeat("GET /index.html 200 ", 10)},
+		{"json", strings.Repeat(`{"level":"info","n":1}`, 9)},
+		{"japanese", strings.Repeat("注文を受け付けました。", 6)},
+		{"latin1", strings.Repeat("Gr\xfc\xdfe aus K\xf6ln ", 10)}, // not UTF-8
+	} {
+		v := msgp.AppendString(nil, tt.s)
+		b.Run(tt.name, func(b *testing.B) {
+			var dst []byte
+			b.SetBytes(int64(len(tt.s)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst, _, _, _ = AppendEscaped(dst[:0], v)
+			}
+		})
+	}
+}
+
+func BenchmarkShape(b *testing.B) {
+	dots := "_"
+	now := []byte("2026-01-01T00:00:00")
+	for _, tt := range []struct {
+		name  string
+		shape *Shape
+	}{
+		{"none", nil},
+		{"keys", &Shape{Keys: []string{"log", "stream"}}},
+		{"dots", &Shape{ReplaceDots: &dots}},
+		{"time", &Shape{TimeKey: "time"}},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			var dst []byte
+			overChunk(b, func(data []byte) {
+				dst = dst[:0]
+				eachBody(data, func(body []byte) { dst, _ = tt.shape.AppendJSON(dst, body, now) })
+			})
+		})
+	}
 }

@@ -18,34 +18,67 @@ const slack = 24
 func (e *encoder) quoted(dst, s []byte) []byte {
 	j := len(dst)
 	dst = room(dst, len(s)+slack)
-	q := e.q
-	e.extra += 2 * q
+	e.extra += 2 * e.q
 	dst[j] = '\\' // stays only if q is 1
-	j += q
+	j += e.q
 	dst[j] = '"' // stays only if mark is 1
 	j += e.mark
-	for {
-		k := copyPlain(dst[j:], s, 0)
-		j += k
-		if k == len(s) {
-			break
-		}
-		s = s[k:]
-		if s[0] >= utf8.RuneSelf {
-			dst = e.unicode(dst[:j], s)
-			j = len(dst)
-			dst = room(dst, slack)
-			break
-		}
-		j += e.escape(dst[j:], s[0])
-		s = s[1:]
-		dst = room(dst[:j], len(s)+slack)
+	k := copyPlain(dst[j:], s, 0)
+	j += k
+	if k < len(s) {
+		dst = e.escaped(dst[:j], s[k:])
+		j = len(dst)
+		dst = room(dst, slack)
 	}
 	dst[j] = '\\'
-	j += q
+	j += e.q
 	dst[j] = '"'
 	j += e.mark
 	return dst[:j]
+}
+
+// escaped is quoted from the first byte on that cannot just be copied, without
+// quotation marks. It copies words as copyPlain does. Where it meets a byte to
+// be escaped, the bytes before it stay, the escape is written over the rest of
+// the word, and the copy goes on behind that byte.
+func (e *encoder) escaped(dst, s []byte) []byte {
+	table := &escapes[e.q]
+	i, j, extra := 0, len(dst), 0
+	dst = room(dst, len(s)+slack)
+	for i < len(s) {
+		var w, m uint64
+		if i <= len(s)-8 {
+			w = binary.LittleEndian.Uint64(s[i : i+8 : i+8])
+			m = special(w)
+		} else {
+			w = partWord(s, i)
+			m = special(w) & (1<<(8*(len(s)-i)) - 1)
+		}
+		binary.LittleEndian.PutUint64(dst[j:j+8:j+8], w)
+		if m == 0 {
+			i += 8
+			j += 8
+			continue
+		}
+		k := bits.TrailingZeros64(m) / 8
+		i += k
+		j += k
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			e.extra += extra
+			return e.unicode(dst[:j], s[i:])
+		}
+		esc := table[c]
+		binary.LittleEndian.PutUint64(dst[j:j+8:j+8], esc)
+		j += int(esc >> 56 & 0xf)
+		extra += int(esc >> 60)
+		i++
+		if len(dst)-j < len(s)-i+slack {
+			dst = room(dst[:j], len(s)-i+slack)
+		}
+	}
+	e.extra += extra
+	return dst[:j-(i-len(s))]
 }
 
 // unicode writes s, which begins with a byte that is not ASCII, without
