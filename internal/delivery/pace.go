@@ -94,11 +94,13 @@ type Pace struct {
 // returned true is followed by one request.
 func (p *Pace) Wait(deadline time.Time) bool {
 	p.mu.Lock()
-	now := time.Now()
-	if p.gap > 0 && now.Sub(p.next) > restful {
-		p.gap = 0
-	}
 	if p.gap == 0 {
+		p.mu.Unlock()
+		return true
+	}
+	now := time.Now()
+	if now.Sub(p.next) > restful {
+		p.gap = 0
 		p.mu.Unlock()
 		return true
 	}
