@@ -242,6 +242,12 @@ func TestAggregatorKeepsEveryRecord(t *testing.T) {
 	}
 }
 
+// shardOf is the shard that a partition key hashes to, of that many of one size.
+func shardOf(key string, shards int) int {
+	sum := md5.Sum([]byte(key))
+	return (int(sum[0])<<8 | int(sum[1])) * shards >> 16
+}
+
 // TestEveryRecordIsInItsOwnShard plays the Kinesis Client Library: it reads a
 // record from the shard that the outer key hashes to, and throws it away if a
 // key in it hashes elsewhere. Nothing may be lost by it, into however many
@@ -254,20 +260,16 @@ func TestEveryRecordIsInItsOwnShard(t *testing.T) {
 	}
 	g.flush()
 	for _, shards := range []int{1, 2, 7, 256, 65536} {
-		shard := func(key string) int {
-			sum := md5.Sum([]byte(key))
-			return (int(sum[0])<<8 | int(sum[1])) * shards >> 16
-		}
 		used := map[int]bool{}
 		for _, s := range *sent {
 			users, err := deaggregate(s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			used[shard(s.key)] = true
+			used[shardOf(s.key, shards)] = true
 			for _, u := range users {
-				if shard(u.key) != shard(s.key) {
-					t.Errorf("of %d shards, a record of shard %d is in shard %d", shards, shard(u.key), shard(s.key))
+				if own, in := shardOf(u.key, shards), shardOf(s.key, shards); own != in {
+					t.Errorf("of %d shards, a record of shard %d is in shard %d", shards, own, in)
 				}
 			}
 		}

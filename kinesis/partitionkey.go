@@ -1,0 +1,155 @@
+package kinesis
+
+import (
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/options"
+)
+
+// maxKeyChars is how long a partition key may be, in Unicode characters.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsRequestEntry.html
+//
+// The page does not say how it counts those outside of the Basic Multilingual
+// Plane, such as emoji. They count as two here, as in Java: one key that the
+// service finds too long would have the whole call refused.
+const maxKeyChars = 256
+
+// partitionKey is where a record has its partition key.
+type partitionKey struct {
+	path []string // of keys in nested maps
+}
+
+// accessor is a record accessor of Fluent Bit, $name['key']['key'], as
+// src/record_accessor/ra.l and ra.y have it, with double quotes allowed as well.
+// Elements of arrays, $name[0], are not among what a partition key can be.
+var (
+	accessor    = regexp.MustCompile(`^\$([_A-Za-z][\w./-]*)((?:\[(?:'(?:[^']|'')+'|"[^"]+")\])*)$`)
+	accessorKey = regexp.MustCompile(`\[(?:'((?:[^']|'')+)'|"([^"]+)")\]`)
+)
+
+// parsePartitionKey reads the option partition_key: a key of the record, keys
+// of nested maps with -> between them, or a record accessor. It returns nil if
+// the option is not set, which gives every record a random key.
+//
+// AWS's Go plugin refuses the key "log", for which there is no reason.
+func parsePartitionKey(s *options.Set) *partitionKey {
+	value, ok := s.Lookup("partition_key")
+	if !ok {
+		return nil
+	}
+	path := keyPath(value)
+	if path == nil {
+		s.Fail("partition_key", value, `a key, keys of nested maps as kubernetes->pod_name, or a record accessor as $kubernetes['pod_name']`)
+		return nil
+	}
+	return &partitionKey{path: path}
+}
+
+// keyPath returns the keys that value names, nil if it cannot be understood.
+func keyPath(value string) (path []string) {
+	if strings.HasPrefix(value, "$") {
+		parts := accessor.FindStringSubmatch(value)
+		if parts == nil {
+			return nil
+		}
+		path = []string{parts[1]}
+		for _, key := range accessorKey.FindAllStringSubmatch(parts[2], -1) {
+			path = append(path, strings.ReplaceAll(key[1], "''", "'")+key[2])
+		}
+		return path
+	}
+	for key := range strings.SplitSeq(value, "->") {
+		if key = strings.TrimSpace(key); key == "" {
+			return nil
+		}
+		path = append(path, key)
+	}
+	return path
+}
+
+// keyer finds the partition keys of one flush's records, and makes them up for
+// those that have none. It is not safe for concurrent use.
+type keyer struct {
+	from    *partitionKey // nil: all are made up
+	random  *rand.PCG
+	key     []byte // owned by keyer for reuse
+	missing int    // records that should have a key and do not
+}
+
+func newKeyer(from *partitionKey) *keyer {
+	return &keyer{from: from, random: rand.NewPCG(rand.Uint64(), rand.Uint64())}
+}
+
+// of returns the partition key of a record, valid until the next call: UTF-8 of
+// 1 to maxKeyChars characters. Strings, binary, numbers and booleans can be one.
+// A record where it is missing, empty or anything else gets a random key, and
+// is counted in missing.
+func (k *keyer) of(body []byte) (key []byte, random bool) {
+	if k.from == nil {
+		return k.madeUp(), true
+	}
+	value, ok := chunk.Lookup(body, k.from.path)
+	if ok && scalar(value) {
+		// A value that Lookup returns is whole, so it can be written as text.
+		k.key, _, _ = jsonenc.AppendText(k.key[:0], value)
+		if len(k.key) > 0 && !(isFloat(value) && string(k.key) == "null") {
+			return k.key[:cutKey(k.key)], false
+		}
+	}
+	k.missing++
+	return k.madeUp(), true
+}
+
+// madeUp returns a random key of 8 characters, one of 2^40: many more than
+// there are shards, which all get their part.
+func (k *keyer) madeUp() []byte {
+	const letters = "abcdefghijklmnopqrstuvwxyz234567"
+	k.key = k.key[:0]
+	for bits := k.random.Uint64(); len(k.key) < 8; bits >>= 5 {
+		k.key = append(k.key, letters[bits%32])
+	}
+	return k.key
+}
+
+// scalar reports whether a msgpack value is a string, binary, a number or a
+// boolean.
+func scalar(value []byte) bool {
+	switch c := value[0]; {
+	case c >= 0x80 && c <= 0x9f, // map and array, short forms
+		c == 0xc0, c == 0xc1, // nil, and what is no type
+		c >= 0xc7 && c <= 0xc9, c >= 0xd4 && c <= 0xd8, // extension types
+		c >= 0xdc && c <= 0xdf: // array and map
+		return false
+	}
+	return true
+}
+
+// isFloat reports whether a msgpack value is a floating point number. JSON has
+// no text for some of them, and null instead.
+func isFloat(value []byte) bool { return value[0] == 0xca || value[0] == 0xcb }
+
+// cutKey returns the length of the longest prefix that has at most maxKeyChars
+// characters.
+func cutKey(key []byte) int {
+	if len(key) <= maxKeyChars { // a character has at least a byte
+		return len(key)
+	}
+	chars := 0
+	for i := 0; i < len(key); {
+		r, size := utf8.DecodeRune(key[i:])
+		chars++
+		if r > 0xffff {
+			chars++
+		}
+		if chars > maxKeyChars {
+			return i
+		}
+		i += size
+	}
+	return len(key)
+}

@@ -1,0 +1,266 @@
+package kinesis
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/tinylib/msgp/msgp"
+
+	"aws-for-fluent-bit/internal/options"
+)
+
+// packed returns a record in msgpack.
+func packed(t testing.TB, record any) []byte {
+	t.Helper()
+	b, err := msgp.AppendIntf(nil, record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// oneOption is a configuration with one option set.
+func oneOption(name, value string) *options.Set {
+	return options.New(func(asked string) string {
+		if asked == name {
+			return value
+		}
+		return ""
+	})
+}
+
+func TestParsePartitionKey(t *testing.T) {
+	for _, tt := range []struct {
+		value string
+		want  []string
+	}{
+		{"pod", []string{"pod"}},
+		{"log", []string{"log"}}, // AWS's Go plugin refuses it
+		{"kubernetes->labels->app.kubernetes.io/name", []string{"kubernetes", "labels", "app.kubernetes.io/name"}},
+		{" kubernetes -> pod_name ", []string{"kubernetes", "pod_name"}},
+		{"a-b", []string{"a-b"}},
+		{"a>b", []string{"a>b"}},
+		{"日本->é", []string{"日本", "é"}},
+		{"$a", []string{"a"}},
+		{"$a['b']", []string{"a", "b"}},
+		{`$a["b"]`, []string{"a", "b"}},
+		{"$kubernetes['labels']['app.kubernetes.io/name']", []string{"kubernetes", "labels", "app.kubernetes.io/name"}},
+		{`$a['it''s']["a 'b' [c]"]`, []string{"a", "it's", "a 'b' [c]"}},
+		{"$a_1.b-c/d", []string{"a_1.b-c/d"}},
+	} {
+		s := oneOption("partition_key", tt.value)
+		got := parsePartitionKey(s)
+		if err := s.Err(); err != nil || got == nil || !slices.Equal(got.path, tt.want) {
+			t.Errorf("%s: got %v and %v, want %q", tt.value, got, err, tt.want)
+		}
+	}
+}
+
+func TestNoPartitionKey(t *testing.T) {
+	s := oneOption("partition_key", "")
+	if got := parsePartitionKey(s); got != nil || s.Err() != nil {
+		t.Errorf("got %v and %v, want none", got, s.Err())
+	}
+}
+
+func TestBadPartitionKey(t *testing.T) {
+	for _, value := range []string{
+		"->", "a->", "->b", "a->->b", "a-> ->b",
+		"$", "$1", "$a[", "$a[]", "$a['']", "$a['b'", "$a[b]", "$a[0]", "$a['b']x", "$a 'b'", "$a->b", "$['a']", "$é", `$a["b']`, "$a['b'c']",
+	} {
+		s := oneOption("partition_key", value)
+		got := parsePartitionKey(s)
+		want := fmt.Sprintf("option partition_key: cannot use %q: allowed is a key, ", value)
+		if err := s.Err(); got != nil || err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v and %v, want %q", value, got, err, want)
+		}
+	}
+}
+
+func TestKeyOfRecord(t *testing.T) {
+	type m = map[string]any
+	for _, tt := range []struct {
+		name   string
+		record any
+		want   string // "" for a random key
+	}{
+		{"string", m{"a": m{"b": "orders"}}, "orders"},
+		{"binary", m{"a": m{"b": []byte("orders")}}, "orders"},
+		{"whole number", m{"a": m{"b": 42}}, "42"},
+		{"negative number", m{"a": m{"b": -7}}, "-7"},
+		{"large number", m{"a": m{"b": uint64(math.MaxUint64)}}, "18446744073709551615"},
+		{"fraction", m{"a": m{"b": 1.5}}, "1.5"},
+		{"fraction of 32 bits", m{"a": m{"b": float32(0.1)}}, "0.1"},
+		{"true", m{"a": m{"b": true}}, "true"},
+		{"false", m{"a": m{"b": false}}, "false"},
+		{"the text null", m{"a": m{"b": "null"}}, "null"},
+		{"a space", m{"a": m{"b": " "}}, " "},
+		{"quotation marks and control characters", m{"a": m{"b": "\"\\\x00\n"}}, "\"\\\x00\n"},
+		{"invalid UTF-8", m{"a": m{"b": "a\xffb\xc3"}}, "a\uFFFDb\uFFFD"},
+		{"256 bytes", m{"a": m{"b": strings.Repeat("k", 256)}}, strings.Repeat("k", 256)},
+		{"257 bytes", m{"a": m{"b": strings.Repeat("k", 256) + "x"}}, strings.Repeat("k", 256)},
+		{"256 characters of 3 bytes", m{"a": m{"b": strings.Repeat("漢", 256)}}, strings.Repeat("漢", 256)},
+		{"257 characters of 3 bytes", m{"a": m{"b": strings.Repeat("漢", 257)}}, strings.Repeat("漢", 256)},
+		{"128 emoji, which count as two", m{"a": m{"b": strings.Repeat("😀", 128)}}, strings.Repeat("😀", 128)},
+		{"129 emoji", m{"a": m{"b": strings.Repeat("😀", 129)}}, strings.Repeat("😀", 128)},
+		{"an emoji that is half too much", m{"a": m{"b": strings.Repeat("k", 255) + "😀"}}, strings.Repeat("k", 255)},
+		{"300 bytes that are not UTF-8", m{"a": m{"b": strings.Repeat("\xff", 300)}}, strings.Repeat("\uFFFD", 256)},
+		{"1 MB", m{"a": m{"b": strings.Repeat("log", 350_000)}}, strings.Repeat("log", 86)[:256]},
+
+		{"empty", m{"a": m{"b": ""}}, ""},
+		{"empty binary", m{"a": m{"b": []byte{}}}, ""},
+		{"nil", m{"a": m{"b": nil}}, ""},
+		{"map", m{"a": m{"b": m{"c": "d"}}}, ""},
+		{"empty map", m{"a": m{"b": m{}}}, ""},
+		{"array", m{"a": m{"b": []any{"c"}}}, ""},
+		{"map of 20", m{"a": m{"b": func() m {
+			big := m{}
+			for i := range 20 {
+				big[fmt.Sprint(i)] = i
+			}
+			return big
+		}()}}, ""},
+		{"array of 20", m{"a": m{"b": make([]any, 20)}}, ""},
+		{"not a number", m{"a": m{"b": math.NaN()}}, ""},
+		{"infinite", m{"a": m{"b": float32(math.Inf(1))}}, ""},
+		{"extension type", m{"a": m{"b": &msgp.RawExtension{Type: 5, Data: []byte("1234")}}}, ""},
+		{"long extension type", m{"a": m{"b": &msgp.RawExtension{Type: 5, Data: make([]byte, 300)}}}, ""},
+		{"missing", m{"a": m{"c": "x"}}, ""},
+		{"missing above", m{"b": "x"}, ""},
+		{"not a map above", m{"a": "b"}, ""},
+		{"no map at all", "a", ""},
+		{"empty record", m{}, ""},
+	} {
+		k := newKeyer(&partitionKey{path: []string{"a", "b"}})
+		key, random := k.of(packed(t, tt.record))
+		if random != (tt.want == "") || k.missing != map[bool]int{true: 1}[random] {
+			t.Errorf("%s: random %v, missing %d", tt.name, random, k.missing)
+		}
+		if !random && string(key) != tt.want {
+			t.Errorf("%s: got %.300q, want %.300q", tt.name, key, tt.want)
+		}
+		if random && len(key) != 8 {
+			t.Errorf("%s: got the key %q, want 8 characters", tt.name, key)
+		}
+	}
+}
+
+// TestKeyOfBrokenRecord: what cannot be read has no key.
+func TestKeyOfBrokenRecord(t *testing.T) {
+	whole := packed(t, map[string]any{"a": "orders"})
+	k := newKeyer(&partitionKey{path: []string{"a"}})
+	for n := range whole {
+		if key, random := k.of(whole[:n]); !random || len(key) != 8 || k.missing != n+1 {
+			t.Errorf("%d of %d bytes: got %q, random %v, missing %d", n, len(whole), key, random, k.missing)
+		}
+	}
+	if key, random := k.of(whole); random || string(key) != "orders" {
+		t.Errorf("got %q, random %v", key, random)
+	}
+}
+
+// TestMadeUpKeys go to all shards alike, and two flushes do not make the same.
+func TestMadeUpKeys(t *testing.T) {
+	const shards, n = 16, 16_000
+	k := newKeyer(nil)
+	var in [shards]int
+	seen := map[string]bool{}
+	for range n {
+		key, random := k.of(nil)
+		if !random || strings.Trim(string(key), "abcdefghijklmnopqrstuvwxyz234567") != "" {
+			t.Fatalf("got %q, random %v", key, random)
+		}
+		seen[string(key)] = true
+		in[shardOf(string(key), shards)]++
+	}
+	if len(seen) < n-1 {
+		t.Errorf("%d different keys of %d", len(seen), n)
+	}
+	if k.missing != 0 {
+		t.Errorf("%d are missing, but none was asked for", k.missing)
+	}
+	for i, got := range in {
+		if got < n/shards*8/10 || got > n/shards*12/10 { // six times the standard deviation
+			t.Errorf("%d of %d records are in shard %d", got, n, i)
+		}
+	}
+	a, _ := newKeyer(nil).of(nil)
+	b, _ := newKeyer(nil).of(nil)
+	if string(a) == string(b) {
+		t.Errorf("two flushes begin with the same key %q", a)
+	}
+}
+
+func TestKeyDoesNotAllocate(t *testing.T) {
+	path := &partitionKey{path: []string{"kubernetes", "pod"}}
+	for _, tt := range []struct {
+		name  string
+		from  *partitionKey
+		value any
+	}{
+		{"none", nil, "x"},
+		{"string", path, "orders-7d9f8b6c5d-x2x9k"},
+		{"cut", path, strings.Repeat("漢", 300)},
+		{"invalid", path, strings.Repeat("\xff", 300)},
+		{"number", path, 1234.5},
+		{"missing", path, nil},
+	} {
+		k := newKeyer(tt.from)
+		b := packed(t, map[string]any{"kubernetes": map[string]any{"pod": tt.value}})
+		k.of(b)
+		if n := testing.AllocsPerRun(100, func() { k.of(b) }); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", tt.name, n)
+		}
+	}
+}
+
+func FuzzKeyPath(f *testing.F) {
+	for _, s := range []string{"a->b", "$a['b']", `$a["b"]['it''s']`, "$", "->"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, key := range keyPath(value) {
+			if key == "" {
+				t.Errorf("%q has an empty key", value)
+			}
+		}
+	})
+}
+
+func FuzzKey(f *testing.F) {
+	for _, v := range []any{"orders", 1, 1.5, true, nil, strings.Repeat("漢", 300), []any{1}, map[string]any{"c": 1}} {
+		f.Add(packed(f, map[string]any{"a": v}))
+	}
+	k := newKeyer(&partitionKey{path: []string{"a"}})
+	k.random = rand.NewPCG(1, 2)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before, missing := slices.Clone(b), k.missing
+		key, random := k.of(b)
+		if n := len(utf16.Encode([]rune(string(key)))); n < 1 || n > 256 || !utf8.Valid(key) {
+			t.Errorf("key %q of %d characters", key, n)
+		}
+		if random != (k.missing == missing+1) || !reflect.DeepEqual(before, b) {
+			t.Errorf("random %v, missing from %d to %d", random, missing, k.missing)
+		}
+	})
+}
+
+func BenchmarkKey(b *testing.B) {
+	record := packed(b, map[string]any{"log": strings.Repeat("x", 200), "kubernetes": map[string]any{"pod_name": "orders-7d9f8b6c5d-x2x9k"}})
+	for name, from := range map[string]*partitionKey{"random": nil, "nested": {path: []string{"kubernetes", "pod_name"}}} {
+		b.Run(name, func(b *testing.B) {
+			k := newKeyer(from)
+			b.ReportAllocs()
+			for b.Loop() {
+				k.of(record)
+			}
+		})
+	}
+}
