@@ -3,7 +3,6 @@ package awsx
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -53,6 +52,11 @@ type Failure struct {
 	Status     int           // of the answer; 0 without one
 	RetryAfter time.Duration // how long the answer asks to wait; 0 when it does not
 	RequestID  string        // for AWS support
+
+	// Stale goes with ConnectionLost: a kept connection turned out to be closed.
+	// There is nothing to wait for before the request is sent again. That it was
+	// processed is unlikely, but cannot be ruled out.
+	Stale bool
 }
 
 // codes are the error codes of the calls that the plugins make and those common
@@ -170,16 +174,16 @@ func Classify(err error) Failure {
 	}
 	var send *SendError
 	sent := errors.As(err, &send)
-	var network net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
 		f.Class = Canceled
 	case sent && send.NotSent:
 		f.Class = ConnectionNotSent
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case isTimeout(err):
 		f.Class = Timeout
 	case sent:
 		f.Class = ConnectionLost
+		f.Stale = send.Reused
 	case f.Code != "":
 		f.Class = ClassOf(f.Code)
 	default:

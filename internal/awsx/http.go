@@ -45,6 +45,9 @@ type SendError struct {
 	// NotSent: the service surely did not process the request, since it cannot
 	// have got all of its body.
 	NotSent bool
+	// Reused: it went out on a kept connection, which then ended without a byte
+	// of an answer. Most likely the other side had closed it just then.
+	Reused bool
 }
 
 func (e *SendError) Error() string { return e.Err.Error() }
@@ -112,16 +115,9 @@ type bodyKey struct{}
 //
 // A reused connection may turn out to have been closed by the other side. The
 // request is then sent again at once on another one, but only when it is sure
-// that it was not processed, in three cases:
-//
-//   - net/http wrote nothing at all: it sends again itself, given GetBody;
-//   - net/http saw the close before it started to write ("server closed idle
-//     connection"): it keeps that from a POST, though nothing was written;
-//   - the connection broke before the transport had taken the whole body: the
-//     signature covers the whole body, so no part of it can be accepted.
-//
-// When everything was written and no answer came, the request may have been
-// processed. That is for the caller to decide on: see Classify.
+// that it was not processed: see connection.notSent. When everything was written
+// and no answer came, the request may have been processed. That is for the
+// caller to decide on: see Classify.
 func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	body, err := bodyOf(req)
@@ -143,11 +139,15 @@ func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
 		if attempt.Body != nil {
 			attempt.Body.Close() // from here on what was sent does not change
 		}
-		notSent := !conn.made || closedBeforeWrite(err) || body != nil && !body.whole()
+		notSent := body != nil && !body.whole() || conn.notSent(err)
 		if c.resend && notSent && conn.reused && try < maxResend && ctx.Err() == nil {
 			continue
 		}
-		return nil, &SendError{Err: fmt.Errorf("cannot reach %s: %w", req.URL.Host, err), NotSent: notSent}
+		return nil, &SendError{
+			Err:     fmt.Errorf("cannot reach %s: %w", req.URL.Host, err),
+			NotSent: notSent,
+			Reused:  conn.reused && !isTimeout(err),
+		}
 	}
 }
 
@@ -157,16 +157,45 @@ type connection struct {
 }
 
 func (c *connection) got(info httptrace.GotConnInfo) {
-	c.made = true
-	c.reused = info.Reused
+	c.made, c.reused = true, info.Reused
+}
+
+// notSent says whether a request that failed surely was not processed. Beside a
+// body that the transport did not take whole (the signature covers all of it, so
+// no part of it can be accepted), there are these cases:
+//
+//   - there was no connection at all;
+//   - writing to it failed, so at least the end of the body did not leave;
+//   - net/http saw the close before it began to write. It sends again by itself
+//     only when nothing was written, and GetBody is there, and not always then.
+//
+// What is left is a close that crosses a small request on the way. It looks the
+// same as a server that died over the request, so it counts as lost. It needs a
+// server that closes connections which were idle for less than idleTimeout.
+func (c *connection) notSent(err error) bool {
+	return !c.made || writingFailed(err) || closedBeforeWrite(err)
+}
+
+func writingFailed(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if op, ok := err.(*net.OpError); ok && (op.Op == "write" || op.Op == "readfrom") {
+			return true
+		}
+	}
+	return false
 }
 
 // closedBeforeWrite recognizes net/http's errServerClosedIdle, which it does not
-// export. persistConn.readLoop sets it only while no request was registered on
-// the connection, and closes the connection under the same lock: whatever was
-// written later did not leave.
+// export. persistConn.readLoop sets it only while no request is registered on
+// the connection, and closes the connection under the same lock: nothing that
+// is written later leaves.
 func closedBeforeWrite(err error) bool {
 	return strings.HasSuffix(err.Error(), "http: server closed idle connection")
+}
+
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()
 }
 
 // bodyOf returns the request's Body: the caller's own, or for a request that
@@ -250,7 +279,7 @@ func proxyFunc(o Options, linkLocal bool) func(*http.Request) (*url.URL, error) 
 	}
 }
 
-// eksAgentIPv6 is a unique local address, which netip does not count as link-local.
+// metadataIPv6 is a unique local address, which netip does not count as link-local.
 var metadataIPv6 = netip.MustParsePrefix("fd00:ec2::/32")
 
 func isLinkLocal(host string) bool {
