@@ -138,6 +138,7 @@ func (c *carry) read() ([]*memory, error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", c.file(), err)
 	}
+	now := time.Now()
 	entries := make([]*memory, 0, len(f.Chunks))
 	for _, e := range f.Chunks {
 		m := &memory{key: chunkKey{e.Tag, e.Size, e.Sum}, records: e.Records, kept: e.Kept}
@@ -149,8 +150,16 @@ func (c *carry) read() ([]*memory, error) {
 			m.settled = append(m.settled, word)
 			m.done += bits.OnesCount64(word)
 		}
-		if m.done >= m.records {
-			return nil, fmt.Errorf("cannot read %s: a chunk of %d records has %d settled ones", c.file(), m.records, m.done)
+		last := 0
+		if n := len(m.settled); n > 0 {
+			last = 64*n - bits.LeadingZeros64(m.settled[n-1])
+		}
+		// Anything else could take a record for delivered that is not.
+		if m.done >= m.records || last > m.records || m.records > m.key.size {
+			return nil, fmt.Errorf("cannot read %s: a chunk of %d bytes has %d records, of which %d are settled, the last one number %d", c.file(), m.key.size, m.records, m.done, last)
+		}
+		if m.kept.After(now) { // the clock was set back
+			m.kept = now
 		}
 		entries = append(entries, m)
 	}
@@ -178,11 +187,21 @@ func (c *carry) write(entries []*memory) error {
 	if err != nil {
 		return err
 	}
-	unfinished := c.file() + ".new"
-	if err := os.WriteFile(unfinished, text, 0o600); err != nil {
+	if err := os.WriteFile(c.unfinished(), text, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(unfinished, c.file())
+	return os.Rename(c.unfinished(), c.file())
+}
+
+// unfinished is the file while it is written.
+func (c *carry) unfinished() string { return c.file() + ".new" }
+
+// check tells at the start whether the file can be written at the end.
+func (c *carry) check() error {
+	if err := os.WriteFile(c.unfinished(), nil, 0o600); err != nil {
+		return err
+	}
+	return os.Remove(c.unfinished())
 }
 
 func (c *carry) sweep() error {

@@ -58,6 +58,9 @@ func New(env Env, s *options.Set) *Delivery {
 	d.ledger = NewLedger(limits, d.abandon)
 	if d.carry.dir = s.String("ledger_path", ""); d.carry.dir != "" {
 		d.ledger.sum = lastingSum
+		if err := d.carry.check(); err != nil {
+			s.Conflict("option ledger_path: cannot write to %q: %w", d.carry.dir, err)
+		}
 	}
 	return d
 }
