@@ -59,6 +59,11 @@ const (
 	// CutAnswer processes the call, answers with the headers and closes.
 	CutAnswer Kind = "cut_answer"
 
+	// CloseAfter processes and answers the call, and closes the connection
+	// without having said so. A client mostly notices before it uses the
+	// connection again.
+	CloseAfter Kind = "close_after"
+
 	// Stale processes and answers the call, and resets the connection as soon as
 	// the next request comes on it, as happens when the service closes an idle
 	// connection at that moment. That request is neither processed nor noted.
@@ -83,7 +88,7 @@ const (
 )
 
 var kinds = []Kind{None, Throttle, Error, HTML, ExpiredToken, AccessDenied, Hang, Slow, Trickle, Reset, LostAnswer, CutAnswer,
-	Stale, Partial, ShortAnswer, RejectEvents, RejectEntity}
+	CloseAfter, Stale, Partial, ShortAnswer, RejectEvents, RejectEntity}
 
 // Fault is one thing that goes wrong with a call.
 type Fault struct {
@@ -331,6 +336,9 @@ func (s *Server) play(w http.ResponseWriter, c *call, x Fault) {
 		cut(w, false)
 	case Trickle:
 		s.trickle(w, c, s.process(c), x.Delay)
+	case CloseAfter:
+		s.send(w, c, s.process(c))
+		cut(w, false)
 	case Stale:
 		s.send(w, c, s.process(c))
 		s.held.cutOnNextRequest(w)

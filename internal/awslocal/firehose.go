@@ -273,14 +273,20 @@ func (s *Server) putRecordBatch(c *call) (any, *apiError) {
 // firehose.mu is held.
 func (st *DeliveryStream) deliver(r []byte) error {
 	dir := st.firehose.s.cfg.FirehoseDir
+	if dir != "" {
+		if err := st.write(dir, r); err != nil {
+			return err
+		}
+	}
 	if dir == "" || len(st.records) < keptBesideFiles {
 		st.records = append(st.records, r)
 	}
 	st.count++
 	st.bytes += len(r)
-	if dir == "" {
-		return nil
-	}
+	return nil
+}
+
+func (st *DeliveryStream) write(dir string, r []byte) error {
 	now := st.firehose.s.cfg.Now().UTC()
 	if hour := now.Format(objectHour); st.object == nil || st.hour != hour || st.written+len(r) > objectBytes {
 		if err := st.newObject(dir, hour, now); err != nil {
