@@ -13,7 +13,6 @@ package main
 import "C"
 
 import (
-	"fmt"
 	"unsafe"
 
 	"aws-for-fluent-bit/cloudwatch"
@@ -21,12 +20,13 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/flb"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/kinesis"
 )
 
 // outputs are the plugins, by the name that a section's `Name` says.
 var outputs = map[string]flb.Constructor{
 	"cloudwatch": constructor(cloudwatch.New),
-	"kinesis":    notYet,
+	"kinesis":    constructor(kinesis.New),
 	"firehose":   constructor(firehose.New),
 }
 
@@ -40,10 +40,6 @@ func constructor[T flb.Output](open func(delivery.Env, options.Getter) (T, error
 		}
 		return out, nil
 	}
-}
-
-func notYet(delivery.Env, options.Getter) (flb.Output, error) {
-	return nil, fmt.Errorf("this plugin is not part of this version")
 }
 
 //export aws_for_fluent_bit_register

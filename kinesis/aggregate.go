@@ -55,21 +55,28 @@ type aggregate struct {
 	first   int    // length of buf up to the data of the first record
 	bytes   int    // of the records' data
 	records []int  // what tryAdd was given, in order
+	plain   bool   // simple_aggregation: the records' data and nothing else
 }
 
 // reset empties a and begins one for key.
 func (a *aggregate) reset(key []byte) {
-	a.key = append(a.key[:0], key...)
-	a.buf = append(a.buf[:0], aggregateMagic...)
+	a.key, a.buf = append(a.key[:0], key...), a.buf[:0]
+	a.bytes, a.records = 0, a.records[:0]
+	if a.plain {
+		return
+	}
+	a.buf = append(a.buf, aggregateMagic...)
 	a.buf = protowire.AppendTag(a.buf, fieldKeyTable, protowire.BytesType)
 	a.buf = protowire.AppendBytes(a.buf, key)
-	a.bytes, a.records = 0, a.records[:0]
 }
 
 // tryAdd adds a record, unless that would make more than limit bytes of what is
 // sent, the partition key beside it included. An empty aggregate takes any
 // record, as a record alone is sent as it is.
 func (a *aggregate) tryAdd(data []byte, record, limit int) bool {
+	if a.plain {
+		return a.tryAppend(data, record, limit)
+	}
 	inner := keyIndexSize + protowire.SizeTag(fieldData) + protowire.SizeBytes(len(data))
 	outer := protowire.SizeTag(fieldRecords) + protowire.SizeBytes(inner)
 	if len(a.records) > 0 && len(a.key)+len(a.buf)+outer+md5.Size > limit {
@@ -89,6 +96,17 @@ func (a *aggregate) tryAdd(data []byte, record, limit int) bool {
 	return true
 }
 
+// tryAppend is tryAdd for an aggregate without a form of its own.
+func (a *aggregate) tryAppend(data []byte, record, limit int) bool {
+	if len(a.records) > 0 && len(a.key)+len(a.buf)+len(data) > limit {
+		return false
+	}
+	a.buf = append(a.buf, data...)
+	a.bytes += len(data)
+	a.records = append(a.records, record)
+	return true
+}
+
 // size is the number of bytes that Kinesis counts for what is sent: the data
 // and the partition key.
 func (a *aggregate) size() int {
@@ -101,6 +119,9 @@ func (a *aggregate) size() int {
 // data returns what is sent, valid until the next call of another method. One
 // record alone goes as it is, as from the KPL: an aggregate would only add to it.
 func (a *aggregate) data() []byte {
+	if a.plain {
+		return a.buf
+	}
 	if len(a.records) == 1 {
 		return a.buf[a.first:]
 	}
@@ -138,7 +159,8 @@ func (a *aggregate) data() []byte {
 // Consumers: Firehose takes at most 500 records from an aggregate when it is
 // set to de-aggregate for dynamic partitioning; the KCL has no such limit.
 type aggregator struct {
-	limit int // bytes of an aggregate and its partition key
+	limit int  // bytes of an aggregate and its partition key
+	plain bool // simple_aggregation
 	emit  func(key, data []byte, records []int)
 
 	seed  maphash.Seed
@@ -155,6 +177,14 @@ type aggregator struct {
 // records in it, all of them valid until emit returns.
 func newAggregator(limit int, emit func(key, data []byte, records []int)) *aggregator {
 	return &aggregator{limit: limit, emit: emit, seed: maphash.MakeSeed(), byKey: make(map[uint64]*aggregate)}
+}
+
+// newConcatenator returns an aggregator for simple_aggregation: records are put
+// one behind the other and nothing else, again those of each key by themselves.
+func newConcatenator(limit int, emit func(key, data []byte, records []int)) *aggregator {
+	g := newAggregator(limit, emit)
+	g.plain, g.loose.plain = true, true
+	return g
 }
 
 // add takes over a record and its partition key, which together have at most
@@ -229,7 +259,7 @@ func (g *aggregator) discard() {
 // be open at a time: with a changing busiest key each would grow to the limit.
 func (g *aggregator) take() *aggregate {
 	if len(g.free) == 0 {
-		return &aggregate{}
+		return &aggregate{plain: g.plain}
 	}
 	last := len(g.free) - 1
 	a := g.free[last]

@@ -71,7 +71,7 @@ func AppendTextEscaped(dst, v []byte) (out []byte, size int, rest []byte, err er
 }
 
 // AppendQuoted appends s as a JSON string with its quotation marks.
-func AppendQuoted(dst []byte, s string) []byte {
+func AppendQuoted[T string | []byte](dst []byte, s T) []byte {
 	e := encoder{mark: 1}
 	return e.quoteTail(append(dst, s...), len(dst))
 }

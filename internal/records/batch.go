@@ -87,7 +87,7 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 	b.body = append(b.body, '"')
 	if key != nil {
 		b.body = append(b.body, `,"PartitionKey":`...)
-		b.body = jsonenc.AppendQuoted(b.body, string(key))
+		b.body = jsonenc.AppendQuoted(b.body, key)
 	}
 	b.body = append(b.body, '}')
 	from := len(b.indexes)

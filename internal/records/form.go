@@ -70,14 +70,14 @@ func ParseForm(s *options.Set, newline bool, limit, most int) Form {
 func (f *Form) parseTime(s *options.Set) {
 	zone, err := timefmt.Zone(s.String("time_key_timezone", "utc"))
 	if err != nil {
-		s.Fail("time_key_timezone", s.String("time_key_timezone", ""), "utc, local or a name as Europe/Berlin")
+		s.Fail("time_key_timezone", s.String("time_key_timezone", ""), timefmt.AllowedZones)
 	}
 	format := s.Raw("time_key_format", "")
 	if f.shape.TimeKey == "" {
 		return
 	}
 	if f.time, err = timefmt.Compile(format, zone); err != nil {
-		s.Fail("time_key_format", format, fmt.Sprintf("strftime's directives, %%L, %%f, %%N and %%3N to %%9N (%v)", err))
+		s.Fail("time_key_format", format, fmt.Sprintf("%s (%v)", timefmt.Allowed, err))
 	}
 }
 
@@ -113,7 +113,7 @@ func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 	case len(text) == 0:
 		w.flush.DropRecord(delivery.Empty, i)
 	default:
-		return w.fit(w.f.room(key)), true
+		return w.fit(w.f.Room(key)), true
 	}
 	return nil, false
 }
@@ -170,15 +170,29 @@ func (w *Writer) compress(limit int, mark, end string) []byte {
 	return w.data
 }
 
-// room is how many bytes of text a record has room for beside a partition key
+// Room is how many bytes of text a record has room for beside a partition key
 // of key bytes. What is compressed only when it is put together must not become
 // too large by it: a random text grows by a sixth in snappy's worst case.
-func (f *Form) room(key int) int {
+func (f *Form) Room(key int) int {
 	room := f.limit - key
 	if f.concat && f.compressor != nil {
 		room -= room/6 + 64
 	}
 	return room
+}
+
+// Concatenates says whether the options ask for simple_aggregation.
+func (f *Form) Concatenates() bool { return f.concat }
+
+// Compress returns text compressed, if the options ask for it, or as it is. It
+// writes to buf and returns that too, perhaps larger: it is the caller's for
+// reuse.
+func (f *Form) Compress(text, buf []byte) (data, reuse []byte) {
+	if f.compressor == nil {
+		return text, buf
+	}
+	buf = f.compressor.Append(buf[:0], text)
+	return buf, buf
 }
 
 // Limit is the largest record in bytes, partition key included.

@@ -1,0 +1,85 @@
+package kinesis
+
+import (
+	"regexp"
+	"strings"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/records"
+)
+
+// What one PutRecords call takes. A stream takes records of 1 MiB until it is
+// set to more (UpdateMaxRecordSize).
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+// https://docs.aws.amazon.com/streams/latest/dev/large-records.html
+const (
+	maxRecords        = 500
+	maxBytes          = 10 << 20 // of data before base64, and partition keys
+	recordBytes       = 1 << 20  // of one record's data and partition key, by default
+	maxRecordBytes    = 10 << 20 // the most that a stream can be set to
+	defaultInParallel = 4
+)
+
+// config is what an output's options say. Each option's default stands here
+// and in the README's table, nowhere else.
+type config struct {
+	aws         awsx.Options
+	stream      string // name or ARN
+	key         *partitionKey
+	form        records.Form
+	aggregation bool // the form of the Kinesis Producer Library
+	concurrency int  // calls in flight within one flush
+}
+
+// What Kinesis takes for a stream.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+var (
+	streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+	streamARN  = regexp.MustCompile(`^arn:aws[\w-]*:kinesis:[\w-]+:\d{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
+)
+
+// parseConfig reads all options; s collects what is wrong with them.
+func parseConfig(s *options.Set) config {
+	simple := s.Bool("simple_aggregation", false)
+	c := config{
+		aws:         awsx.ParseOptions(s, "kinesis"),
+		stream:      s.Required("stream"),
+		key:         parsePartitionKey(s),
+		form:        records.ParseForm(s, s.Bool("append_newline", false), recordBytes, maxRecordBytes),
+		aggregation: s.Bool("aggregation", false),
+	}
+	if c.stream != "" && !streamName.MatchString(c.stream) && !streamARN.MatchString(c.stream) {
+		s.Fail("stream", c.stream, "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN")
+	}
+	if c.aggregation && simple {
+		s.Conflict("options aggregation and simple_aggregation: both are on, allowed is one of them")
+	}
+	c.concurrency = c.parseConcurrency(s)
+	// The C plugin's switch for one immediate retry. What it asks for is always
+	// done here, within the budget, so it is read only to refuse nonsense.
+	s.Bool("auto_retry_requests", true)
+	return c
+}
+
+// parseConcurrency reads how many calls of a flush may be in flight. Records of
+// one partition key are to arrive in their order, so with such keys there is
+// one call at a time unless the options say otherwise.
+//
+// experimental_concurrency is AWS's Go plugin's name for it. There a chunk is
+// acknowledged before it is sent; here never. Its _retries are taken as they are
+// there and mean nothing any more: retry_budget says how long to try.
+func (c *config) parseConcurrency(s *options.Set) int {
+	n := defaultInParallel
+	if c.key != nil {
+		n = 1
+	}
+	if old := s.Int("experimental_concurrency", 0, 0, 10); old > 0 {
+		n = old
+	}
+	s.Int("experimental_concurrency_retries", 4, 0, 1000)
+	return s.Int("concurrency", n, 1, 64)
+}
+
+// byARN says whether the stream is named by its ARN.
+func (c *config) byARN() bool { return strings.HasPrefix(c.stream, "arn:") }

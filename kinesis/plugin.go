@@ -1,0 +1,116 @@
+// Package kinesis is the output plugin `kinesis`: records become records of a
+// Kinesis data stream.
+//
+// The files are the way of a record: config.go (options), plugin.go (Flush: the
+// walk over a chunk), partitionkey.go, aggregate.go (records put together),
+// send.go (the call), verdict.go (what an answer means). What it has in common
+// with Firehose is in internal/records.
+package kinesis
+
+import (
+	"context"
+	"sync"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/records"
+)
+
+// Plugin is one output instance. It is safe for concurrent use: Fluent Bit's
+// workers all call the same one.
+type Plugin struct {
+	*delivery.Delivery
+	config
+	session *awsx.Session
+	service *records.Service
+
+	aggregators sync.Pool // of *aggregator, one for each flush under way
+}
+
+// New starts an output with the options that get gives. The error says all
+// that is wrong with them.
+func New(env delivery.Env, get options.Getter) (*Plugin, error) {
+	s := options.New(get)
+	p := &Plugin{config: parseConfig(s), Delivery: delivery.New(env, s)}
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.session, err = awsx.Load(context.Background(), p.aws); err != nil {
+		return nil, err
+	}
+	p.service = p.newService()
+	return p, nil
+}
+
+// Close ends the instance. No flush may be under way.
+func (p *Plugin) Close() {
+	p.session.Close()
+	p.Delivery.Close()
+}
+
+// Flush delivers the records of a chunk.
+func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
+	f := p.Begin(c)
+	out := p.service.Begin(f)
+	keys := newKeyer(p.key)
+	w := p.form.NewWriter(f)
+	together := p.startAggregator(out)
+	broken := f.Walk(func(i int, ev *chunk.Event) {
+		key, random := keys.of(ev.Body)
+		data, ok := w.Write(i, ev, len(key))
+		switch {
+		case !ok:
+		case together != nil:
+			together.add(key, random, data, i)
+		default:
+			out.Add(data, key, i)
+		}
+	})
+	p.finishAggregator(together)
+	out.Finish()
+	if keys.missing > 0 {
+		p.Add(delivery.RandomKey, keys.missing)
+		p.Said.Warn("partition key", "%d records of tag %q have a random partition key: what option partition_key names is missing, empty, or neither text nor a number", keys.missing, c.Tag)
+	}
+	return f.Finish(broken)
+}
+
+// startAggregator returns what puts a flush's records together, nil if the
+// options do not ask for it.
+func (p *Plugin) startAggregator(out *records.Sender) *aggregator {
+	if !p.aggregation && !p.form.Concatenates() {
+		return nil
+	}
+	g, ok := p.aggregators.Get().(*aggregator)
+	switch {
+	case ok:
+	case p.aggregation:
+		g = newAggregator(p.form.Limit(), nil)
+	default:
+		g = newConcatenator(p.form.Room(0), nil)
+	}
+	if p.aggregation {
+		g.emit = func(key, data []byte, indexes []int) { out.Add(data, key, indexes...) }
+		return g
+	}
+	var buf []byte // owned by the function below for reuse
+	g.emit = func(key, text []byte, indexes []int) {
+		var data []byte
+		data, buf = p.form.Compress(text, buf)
+		out.Add(data, key, indexes...)
+	}
+	return g
+}
+
+// finishAggregator sends what is in g, and keeps it with its buffers.
+func (p *Plugin) finishAggregator(g *aggregator) {
+	if g == nil {
+		return
+	}
+	g.flush()
+	g.emit = nil
+	p.aggregators.Put(g)
+}

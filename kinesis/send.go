@@ -1,0 +1,33 @@
+package kinesis
+
+import (
+	"context"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/records"
+)
+
+// newService says how calls are made: the rest is common to Kinesis and Firehose.
+func (p *Plugin) newService() *records.Service {
+	head := []byte(`{"StreamName":`)
+	if p.byARN() {
+		head = []byte(`{"StreamARN":`)
+	}
+	head = append(jsonenc.AppendQuoted(head, p.stream), `,"Records":[`...)
+	client := p.session.Kinesis()
+	return &records.Service{
+		Delivery:    p.Delivery,
+		Name:        "Kinesis Data Streams",
+		Destination: p.stream,
+		Head:        head,
+		Limits:      records.Limits{Records: maxRecords, Bytes: maxBytes},
+		Concurrency: p.concurrency,
+		Put: func(ctx context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
+			return awsx.PutRecords(ctx, client, p.stream, n, body)
+		},
+		Verdict:       verdict,
+		RecordVerdict: recordVerdict,
+		Invalidate:    p.session.Invalidate,
+	}
+}
