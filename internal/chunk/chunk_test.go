@@ -274,7 +274,7 @@ func TestGroups(t *testing.T) {
 }
 
 func TestSyntaxErrors(t *testing.T) {
-	good := v2(extTime, "\x80", body1) 
+	good := v2(extTime, "\x80", body1)
 	for _, tt := range []struct {
 		name, data string
 		offset     int // from the start of the broken element
