@@ -19,6 +19,13 @@ const (
 	recordBytes       = 1 << 20  // of one record's data and partition key, by default
 	maxRecordBytes    = 10 << 20 // the most that a stream can be set to
 	defaultInParallel = 4
+
+	// aggregateBytes is how large an aggregate becomes by default. A shard takes
+	// 1 MiB a second, so one that is as large as a record may be uses up a shard's
+	// second, and is refused as a whole; beyond 25 KB, Kinesis' unit of billing,
+	// larger ones gain nothing.
+	aggregateBytes = 256 << 10
+	minAggregate   = 4 << 10
 )
 
 // config is what an output's options say. Each option's default stands here
@@ -29,6 +36,7 @@ type config struct {
 	key         *partitionKey
 	form        records.Form
 	aggregation bool // the form of the Kinesis Producer Library
+	aggregate   int  // bytes of an aggregate, of either kind
 	concurrency int  // calls in flight within one flush
 }
 
@@ -55,6 +63,7 @@ func parseConfig(s *options.Set) config {
 	if c.aggregation && simple {
 		s.Conflict("options aggregation and simple_aggregation: both are on, allowed is one of them")
 	}
+	c.aggregate = min(c.form.Room(0), s.Size("aggregation_max_size", aggregateBytes, minAggregate, maxRecordBytes))
 	c.concurrency = c.parseConcurrency(s)
 	// The C plugin's switch for one immediate retry. What it asks for is always
 	// done here, within the budget, so it is read only to refuse nonsense.

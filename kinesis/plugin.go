@@ -88,9 +88,9 @@ func (p *Plugin) startAggregator(out *records.Sender) *aggregator {
 	switch {
 	case ok:
 	case p.aggregation:
-		g = newAggregator(p.form.Limit(), nil)
+		g = newAggregator(p.aggregate, nil)
 	default:
-		g = newConcatenator(p.form.Room(0), nil)
+		g = newConcatenator(p.aggregate, nil)
 	}
 	if p.aggregation {
 		g.emit = func(key, data []byte, indexes []int) { out.Add(data, key, indexes...) }
