@@ -42,7 +42,7 @@ func cpuTime(b *testing.B) int64 {
 }
 
 // eachBody calls f with the body of every event of a chunk.
-func eachBody(data []byte, f func(body []byte)) {
+func eachBody(tb testing.TB, data []byte, f func(body []byte)) {
 	r := chunk.NewReader(data)
 	for {
 		ev, err := r.Next()
@@ -50,21 +50,21 @@ func eachBody(data []byte, f func(body []byte)) {
 			return
 		}
 		if err != nil {
-			panic(err)
+			tb.Fatal(err)
 		}
 		f(ev.Body)
 	}
 }
 
 func BenchmarkChunkNext(b *testing.B) {
-	overChunk(b, func(data []byte) { eachBody(data, func([]byte) {}) })
+	overChunk(b, func(data []byte) { eachBody(b, data, func([]byte) {}) })
 }
 
 func BenchmarkChunkToJSON(b *testing.B) {
 	var dst []byte
 	overChunk(b, func(data []byte) {
 		dst = dst[:0]
-		eachBody(data, func(body []byte) { dst, _, _ = AppendJSON(dst, body) })
+		eachBody(b, data, func(body []byte) { dst, _, _ = AppendJSON(dst, body) })
 	})
 }
 
@@ -72,7 +72,7 @@ func BenchmarkChunkToEscaped(b *testing.B) {
 	var dst []byte
 	overChunk(b, func(data []byte) {
 		dst = dst[:0]
-		eachBody(data, func(body []byte) { dst, _, _, _ = AppendEscaped(dst, body) })
+		eachBody(b, data, func(body []byte) { dst, _, _, _ = AppendEscaped(dst, body) })
 	})
 }
 
@@ -113,7 +113,7 @@ func BenchmarkShape(b *testing.B) {
 			var dst []byte
 			overChunk(b, func(data []byte) {
 				dst = dst[:0]
-				eachBody(data, func(body []byte) { dst, _ = tt.shape.AppendJSON(dst, body, now) })
+				eachBody(b, data, func(body []byte) { dst, _ = tt.shape.AppendJSON(dst, body, now) })
 			})
 		})
 	}

@@ -6,43 +6,43 @@ import (
 )
 
 // CutText returns the length of the longest prefix of text that has at most
-// max bytes and does not end within a UTF-8 character.
-func CutText(text []byte, max int) int {
-	if len(text) <= max {
+// limit bytes and does not end within a UTF-8 character.
+func CutText(text []byte, limit int) int {
+	if len(text) <= limit {
 		return len(text)
 	}
-	if max <= 0 {
+	if limit <= 0 {
 		return 0
 	}
 	// A character that the cut would split begins at most three bytes before.
-	for i := max; i >= 0 && i > max-utf8.UTFMax; i-- {
+	for i := limit; i >= 0 && i > limit-utf8.UTFMax; i-- {
 		if utf8.RuneStart(text[i]) {
-			if _, size := utf8.DecodeRune(text[i:]); i+size > max {
+			if _, size := utf8.DecodeRune(text[i:]); i+size > limit {
 				return i
 			}
 			break
 		}
 	}
-	return max
+	return limit
 }
 
 // CutEscaped returns the length of the longest prefix of escaped, which is the
-// inside of a JSON string, that stands for at most max bytes of text, and how
+// inside of a JSON string, that stands for at most limit bytes of text, and how
 // many it stands for. The prefix ends neither within an escape such as \" or
 // \u001b nor within a UTF-8 character.
 //
 // In JSON text that was escaped, the two bytes \\ stand for one byte of the
 // text: it may be cut behind them, which leaves half of the text's own escape.
 // A text that is cut is no longer JSON in any case.
-func CutEscaped(escaped []byte, max int) (n, size int) {
-	for n < len(escaped) && size < max {
+func CutEscaped(escaped []byte, limit int) (n, size int) {
+	for n < len(escaped) && size < limit {
 		// Up to the next backslash every byte stands for itself.
 		plain := bytes.IndexByte(escaped[n:], '\\')
 		if plain < 0 {
 			plain = len(escaped) - n
 		}
 		if plain > 0 {
-			k := CutText(escaped[n:n+plain], max-size)
+			k := CutText(escaped[n:n+plain], limit-size)
 			n += k
 			size += k
 			if k < plain {
@@ -50,12 +50,12 @@ func CutEscaped(escaped []byte, max int) (n, size int) {
 			}
 			continue
 		}
-		length, bytes := escapeAt(escaped[n:])
-		if length == 0 || size+bytes > max {
+		length, stands := escapeAt(escaped[n:])
+		if length == 0 || size+stands > limit {
 			break
 		}
 		n += length
-		size += bytes
+		size += stands
 	}
 	return n, size
 }

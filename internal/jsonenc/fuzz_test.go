@@ -12,7 +12,7 @@ import (
 )
 
 func addValues(f *testing.F) {
-	eachBody(kubernetesChunk(1), func(body []byte) { f.Add(body) })
+	eachBody(f, kubernetesChunk(1), func(body []byte) { f.Add(body) })
 	for _, v := range []string{
 		"", "\xc1", "\x05", "\xc0", "\x93\x01\xc2\xe0", "\xa5ab\"\\\n", "\xc4\x03a\xff\x01", "\xa9\xe6\x97\xa5\xff\xc3\xa9abc",
 		"\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9a", "\xca\x7f\xc0\x00\x00", "\xd7\x00\x65\x53\xf1\x00\x00\x00\x00\x01", "\xd4\x05\xff", "\xc7\x02\x05ab",
@@ -89,23 +89,23 @@ func FuzzCut(f *testing.F) {
 	f.Add([]byte(`\ud83d\ude00\ud83d\\`), 4)
 	f.Add([]byte("\xff\x80\xe6\x97"), 3)
 	f.Add([]byte(`\`), 3)
-	f.Fuzz(func(t *testing.T, in []byte, max int) {
-		n := CutText(in, max)
-		if n < 0 || n > len(in) || n > max && n > 0 {
-			t.Fatalf("CutText(%q, %d): got %d", in, max, n)
+	f.Fuzz(func(t *testing.T, in []byte, limit int) {
+		n := CutText(in, limit)
+		if n < 0 || n > len(in) || n > limit && n > 0 {
+			t.Fatalf("CutText(%q, %d): got %d", in, limit, n)
 		}
 		if utf8.Valid(in) {
 			if !utf8.Valid(in[:n]) {
-				t.Fatalf("CutText(%q, %d) splits a character", in, max)
+				t.Fatalf("CutText(%q, %d) splits a character", in, limit)
 			}
-			if _, next := utf8.DecodeRune(in[n:]); n < len(in) && n+next <= max {
-				t.Fatalf("CutText(%q, %d): %d is not the longest", in, max, n)
+			if _, next := utf8.DecodeRune(in[n:]); n < len(in) && n+next <= limit {
+				t.Fatalf("CutText(%q, %d): %d is not the longest", in, limit, n)
 			}
 		}
 
-		n, size := CutEscaped(in, max)
-		if n < 0 || n > len(in) || size > max && size > 0 || size > n {
-			t.Fatalf("CutEscaped(%q, %d): got %d, %d", in, max, n, size)
+		n, size := CutEscaped(in, limit)
+		if n < 0 || n > len(in) || size > limit && size > 0 || size > n {
+			t.Fatalf("CutEscaped(%q, %d): got %d, %d", in, limit, n, size)
 		}
 
 		// A real escaped text: what is left reads as the start of the text.
@@ -114,10 +114,10 @@ func FuzzCut(f *testing.F) {
 			t.Fatal(err)
 		}
 		text := unquote(t, esc)
-		n, size = CutEscaped(esc, max)
+		n, size = CutEscaped(esc, limit)
 		got := unquote(t, esc[:n])
-		if got != text[:CutText([]byte(text), max)] || size != len(got) {
-			t.Fatalf("CutEscaped(%s, %d): got %q of size %d", esc, max, got, size)
+		if got != text[:CutText([]byte(text), limit)] || size != len(got) {
+			t.Fatalf("CutEscaped(%s, %d): got %q of size %d", esc, limit, got, size)
 		}
 		if n, size = CutEscaped(esc, whole); n != len(esc) || size != whole {
 			t.Fatalf("CutEscaped(%s, %d): got %d, %d, want all of it", esc, whole, n, size)
@@ -126,7 +126,7 @@ func FuzzCut(f *testing.F) {
 }
 
 func FuzzShape(f *testing.F) {
-	eachBody(kubernetesChunk(1), func(body []byte) { f.Add(body, "log", "_", "time", "now") })
+	eachBody(f, kubernetesChunk(1), func(body []byte) { f.Add(body, "log", "_", "time", "now") })
 	f.Add([]byte("\x82\xa3a.b\x81\xa2.c\x01\xa4time\x02"), "a.b", "", "time", "\x00\xff\"")
 	f.Add([]byte("\x82\x05\x01\x91\x01\x02"), "", "..", "", "")
 	f.Add([]byte("\x91\x81\xa2.x\x01"), "x", ".\"", "a.b", "")

@@ -3,12 +3,17 @@ package jsonenc
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"aws-for-fluent-bit/internal/chunk"
 )
 
 // check writes the msgpack value v in every form and compares with want, its
@@ -389,7 +394,7 @@ func TestQuoted(t *testing.T) {
 func TestKubernetesRecord(t *testing.T) {
 	data := kubernetesChunk(50)
 	n := 0
-	eachBody(data, func(body []byte) {
+	eachBody(t, data, func(body []byte) {
 		n++
 		compare(t, body)
 	})
@@ -428,7 +433,7 @@ func TestAllocations(t *testing.T) {
 		}},
 	} {
 		n := testing.AllocsPerRun(20, func() {
-			eachBody(data, tt.f)
+			eachBody(t, data, tt.f)
 			tt.f(odd)
 			tt.f(odd[1:])
 		})
@@ -491,6 +496,57 @@ func TestCut(t *testing.T) {
 		n, size := CutEscaped([]byte(tt.escaped), tt.max)
 		if got := tt.escaped[:n]; got != tt.want || size != tt.size {
 			t.Errorf("CutEscaped(%s, %d): got %s, %d, want %s, %d", tt.escaped, tt.max, got, size, tt.want, tt.size)
+		}
+	}
+}
+
+// Chunks that a real Fluent Bit wrote: ../chunk/testdata/fluent-bit.yaml.
+func TestRealChunks(t *testing.T) {
+	const plain = `{"log":"hello\n","n":-5,"f":1.5,"ok":true,"none":null,"list":[1,"two"],"kubernetes":{"labels":{"app.kubernetes.io/name":"web"}}}`
+	const groupMetadata, groupAttributes = `{"schema":"otlp","resource_id":0,"scope_id":0}`, `{"resource":{},"scope":{}}`
+	type event struct {
+		time                           chunk.Time
+		metadata, body                 string
+		groupMetadata, groupAttributes string
+	}
+	for _, tt := range []struct {
+		file string
+		want []event
+	}{
+		{"plain.msgpack", []event{
+			{chunk.Time{Sec: 1767225600, Nsec: 123456789}, `{}`, plain, "", ""},
+			{chunk.Time{Sec: 1767225600, Nsec: 123456789}, `{}`, plain, "", ""},
+		}},
+		{"metadata.msgpack", []event{
+			{chunk.Time{Sec: 1767225601, Nsec: 651888086}, `{"stream":"stdout"}`, `{"log":"with metadata"}`, "", ""},
+		}},
+		{"group.msgpack", []event{
+			{chunk.Time{Sec: 1767225602, Nsec: 651868541}, `{}`, `{"log":"in a group"}`, groupMetadata, groupAttributes},
+			{chunk.Time{Sec: 1767225603, Nsec: 651771289}, `{}`, `{"log":"in a group"}`, groupMetadata, groupAttributes},
+		}},
+	} {
+		data, err := os.ReadFile("../chunk/testdata/" + tt.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := func(v []byte) string {
+			if v == nil {
+				return ""
+			}
+			out, rest, err := AppendJSON(nil, v)
+			if err != nil || len(rest) != 0 {
+				t.Errorf("%s: %q: rest %q, %v", tt.file, v, rest, err)
+			}
+			return string(out)
+		}
+		var got []event
+		r := chunk.NewReader(data)
+		ev, err := r.Next()
+		for ; err == nil; ev, err = r.Next() {
+			got = append(got, event{ev.Time, text(ev.Metadata), text(ev.Body), text(ev.GroupMetadata), text(ev.GroupAttributes)})
+		}
+		if err != io.EOF || !slices.Equal(got, tt.want) {
+			t.Errorf("%s:\n got %v, %v\nwant %v", tt.file, got, err, tt.want)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func TestPeerAgrees(t *testing.T) {
 		t.Fatalf("the peer read %d records, want 20", len(peer))
 	}
 	i := 0
-	eachBody(data, func(body []byte) {
+	eachBody(t, data, func(body []byte) {
 		text, _, err := AppendJSON(nil, body)
 		var got, want any
 		if err != nil || json.Unmarshal(text, &got) != nil || json.Unmarshal(peer[i], &want) != nil || !reflect.DeepEqual(got, want) {
