@@ -13,12 +13,12 @@ import (
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 const (
 	maxBatchEvents = 10_000
-	maxBatchBytes  = 1_048_576                       // of messages in UTF-8, each with eventOverhead
-	eventOverhead  = 26                              // bytes that the service adds for every event
-	maxBatchSpan   = 24 * time.Hour                  // between the first and the last event
-	maxEventBytes  = maxBatchBytes - eventOverhead   // of one message: what an otherwise empty call has room for
-	truncatedMark  = "[Truncated...]"                // ends a message that was cut, as in AWS's Go plugin
-	maxSpanMillis  = int64(maxBatchSpan / 1_000_000) // the unit of timestamps
+	maxBatchBytes  = 1_048_576                              // of messages in UTF-8, each with eventOverhead
+	eventOverhead  = 26                                     // bytes that the service adds for every event
+	maxBatchSpan   = 24 * time.Hour                         // between the first and the last event: less than this
+	maxEventBytes  = maxBatchBytes - eventOverhead          // of one message: what an otherwise empty call has room for
+	truncatedMark  = "[Truncated...]"                       // ends a message that was cut, as in AWS's Go plugin
+	maxSpanMillis  = int64(maxBatchSpan / time.Millisecond) // the unit of timestamps
 )
 
 // event is one event of a batch: where its JSON object stands, and what the
@@ -33,13 +33,13 @@ type event struct {
 // batch is one PutLogEvents call in the making. Its body is the request's own
 // JSON text, written event by event; the batch owns it.
 type batch struct {
-	target         target
-	body           []byte
-	head           int // length of what stands before the first event
-	events         []event
-	bytes          int // as the service counts them
-	oldest, newest int64
-	unordered      bool // an event came after a newer one
+	target    target
+	body      []byte
+	head      int // length of what stands before the first event
+	events    []event
+	bytes     int   // as the service counts them
+	newest    int64 // time of an event
+	unordered bool  // an event came after a newer one
 }
 
 // pool keeps batches with their buffers. A typical one ends at the call's limit.
@@ -111,7 +111,7 @@ func (b *batch) cut(text, max int) (size int) {
 func (b *batch) close(start int, millis int64, size, record int) bool {
 	b.body = append(b.body, `"}`...)
 	size += eventOverhead
-	if !b.hasRoom(millis, size) {
+	if !b.hasRoom(size) {
 		return false
 	}
 	b.push(event{millis: millis, start: start, end: len(b.body), size: size, record: record})
@@ -119,25 +119,32 @@ func (b *batch) close(start int, millis int64, size, record int) bool {
 }
 
 func (b *batch) push(e event) {
-	switch {
-	case len(b.events) == 0:
-		b.oldest, b.newest = e.millis, e.millis
-	case e.millis < b.newest:
+	if len(b.events) > 0 && e.millis < b.newest {
 		b.unordered = true
-		b.oldest = min(b.oldest, e.millis)
-	default:
+	} else {
 		b.newest = e.millis
 	}
 	b.events = append(b.events, e)
 	b.bytes += e.size
 }
 
-// hasRoom says whether an event fits by all three limits of a call. An empty
-// batch has room for any event, whose size was limited before.
-func (b *batch) hasRoom(millis int64, size int) bool {
-	return len(b.events) == 0 ||
-		len(b.events) < maxBatchEvents && b.bytes+size <= maxBatchBytes &&
-			max(b.newest, millis)-min(b.oldest, millis) < maxSpanMillis
+// hasRoom says whether an event fits by number and size. An empty batch has
+// room for any event, whose size was limited before. The span of time is seen to
+// when the batch is sent (day): a source whose clock is days off, among others,
+// would otherwise end a batch with every event.
+func (b *batch) hasRoom(size int) bool {
+	return len(b.events) == 0 || len(b.events) < maxBatchEvents && b.bytes+size <= maxBatchBytes
+}
+
+// day returns where the events end that one call may have together with event
+// i. The batch is sorted.
+func (b *batch) day(i int) (end int) {
+	if b.events[len(b.events)-1].millis-b.events[i].millis < maxSpanMillis {
+		return len(b.events)
+	}
+	for end = i + 1; b.events[end].millis-b.events[i].millis < maxSpanMillis; end++ {
+	}
+	return end
 }
 
 // give takes the event that begins at start, and had no room, to next, which is

@@ -2,9 +2,11 @@ package cloudwatch
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/options"
@@ -29,17 +31,26 @@ type config struct {
 
 type tag struct{ key, value string }
 
+// legal says whether CreateLogGroup takes the tag.
+func (t tag) legal() bool {
+	return utf8.RuneCountInString(t.key) <= maxTagKey && utf8.RuneCountInString(t.value) <= maxTagValue &&
+		tagText.MatchString(t.key) && tagText.MatchString(t.value) && !strings.HasPrefix(strings.ToLower(t.key), "aws:")
+}
+
 // retentionDays are the values that PutRetentionPolicy takes.
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 var retentionDays = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
 	1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
-// maxGroupTags is what CreateLogGroup takes, of at most 128 and 256 characters.
+// What CreateLogGroup takes for tags.
+// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 const (
 	maxGroupTags = 50
-	maxTagKey    = 128
-	maxTagValue  = 256
+	maxTagKey    = 128 // characters
+	maxTagValue  = 256 // characters
 )
+
+var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // parseConfig reads all options; s collects what is wrong with them.
 func parseConfig(s *options.Set) config {
@@ -64,17 +75,16 @@ func parseConfig(s *options.Set) config {
 		c.retentionDays = n
 	}
 	for _, p := range s.Pairs("new_log_group_tags") {
-		c.groupTags = append(c.groupTags, tag{p[0], p[1]})
-		if len([]rune(p[0])) > maxTagKey || len([]rune(p[1])) > maxTagValue || strings.HasPrefix(strings.ToLower(p[0]), "aws:") {
-			s.Fail("new_log_group_tags", p[0]+"="+p[1], "keys of 128 characters that do not begin with aws:, values of 256")
+		t := tag{p[0], p[1]}
+		if !t.legal() {
+			s.Fail("new_log_group_tags", t.key+"="+t.value,
+				"letters, digits, spaces and _.:/=+-@, up to 128 for a key that does not begin with aws:, up to 256 for a value")
 		}
+		c.groupTags = append(c.groupTags, t)
 	}
 	if len(c.groupTags) > maxGroupTags {
 		s.Conflict("option new_log_group_tags: has %d tags: allowed are %d", len(c.groupTags), maxGroupTags)
 	}
-	// The C plugin's switch for one immediate retry. What it asks for is always
-	// done here, within the budget, so it is read only to refuse nonsense.
-	s.Bool("auto_retry_requests", true)
 	return c
 }
 

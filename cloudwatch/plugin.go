@@ -10,6 +10,7 @@ package cloudwatch
 import (
 	"context"
 	"os"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
@@ -30,8 +31,11 @@ type Plugin struct {
 	client  *cloudwatchlogs.Client
 	put     []awsx.BodyOption // headers of every PutLogEvents call
 	targets *targets
-	pace    delivery.Pace // of the account's quota; each stream has one of its own
-	logPath []string      // log_key as a path
+	pace    delivery.Pace // of the account's quota for PutLogEvents; each stream has one of its own
+	making  delivery.Pace // of the account's quotas for making groups and streams
+
+	troubled atomic.Pointer[stream] // the last stream that could not be sent to, until it can
+	logPath  []string               // log_key as a path
 }
 
 // New starts an output with the options that get gives. The error says all
@@ -52,8 +56,7 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	}
 	p.targets = newTargets()
 	ecs := newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
-	// The names say for themselves when it is time to say something again.
-	p.names = newNames(p.config.names, ecs, func(m nameMiss) { env.Log.Warn(m.String()) })
+	p.names = newNames(p.config.names, ecs, func(m nameMiss) { p.Said.Warn(m.option+": "+m.reason, "%v", m) })
 	if p.logKey != "" {
 		p.logPath = []string{p.logKey}
 	}
@@ -109,7 +112,7 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	if !b.close(start, millis, size, i) {
 		next := newBatch(b.target)
 		b.give(next, start, millis, size, i)
-		out.replace(next)
+		out.replace(b, next)
 	}
 }
 

@@ -23,6 +23,7 @@ type sender struct {
 	open  map[target]*batch
 	last  *batch // the open batch of the newest event: mostly the next one's too
 
+	begun time.Time
 	slots chan struct{} // one for each call that may be under way
 	lanes map[target]*lane
 	wait  sync.WaitGroup
@@ -36,7 +37,7 @@ type lane struct {
 }
 
 func (p *Plugin) newSender(f *delivery.Flush) *sender {
-	return &sender{p: p, flush: f}
+	return &sender{p: p, flush: f, begun: time.Now(), slots: make(chan struct{}, p.concurrency)}
 }
 
 // batch returns the open batch of a stream.
@@ -58,18 +59,16 @@ func (s *sender) batch(t target) *batch {
 
 // replace puts next in the place of the full batch of its stream, which is sent
 // while the walk goes on.
-func (s *sender) replace(next *batch) {
-	full := s.open[next.target]
+func (s *sender) replace(full, next *batch) {
 	s.open[next.target], s.last = next, next
 	s.flush.CountIn()
-	if s.lanes == nil {
-		s.lanes = make(map[target]*lane)
-		s.slots = make(chan struct{}, s.p.concurrency)
-	}
 	s.enqueue(full)
 }
 
 func (s *sender) enqueue(b *batch) {
+	if s.lanes == nil {
+		s.lanes = make(map[target]*lane)
+	}
 	l := s.lanes[b.target]
 	if l == nil {
 		l = &lane{}
@@ -86,43 +85,34 @@ func (s *sender) enqueue(b *batch) {
 	}
 }
 
-// run sends a lane's batches until there are none.
+// run sends a lane's batches until there are none. After one that is given up
+// the others are, too: what keeps it back keeps back its stream, and the order
+// of the lines is kept for the next flush.
 func (s *sender) run(l *lane) {
 	defer s.wait.Done()
+	more := true
 	for {
 		l.mu.Lock()
 		if len(l.queue) == 0 {
-			l.running = false
+			l.running = !more // a lane that has stopped is not started again
 			l.mu.Unlock()
 			return
 		}
 		b := l.queue[0]
 		l.queue = l.queue[1:]
 		l.mu.Unlock()
-		s.guarded(b)
+		if more {
+			more = s.deliver(b)
+		}
 	}
-}
-
-// guarded delivers a batch when a call may be made.
-func (s *sender) guarded(b *batch) {
-	s.slots <- struct{}{}
-	defer func() { <-s.slots }()
-	defer s.flush.Guard()
-	s.p.deliver(s.flush, b)
 }
 
 // finish sends what is open and waits for all calls.
 func (s *sender) finish() {
 	s.flush.CountIn()
 	if len(s.open) == 1 && s.lanes == nil {
-		// The common case: one batch in all needs no goroutine.
-		defer s.flush.Guard()
-		s.p.deliver(s.flush, s.last)
+		s.deliver(s.last) // the common case: one batch in all needs no goroutine
 		return
-	}
-	if s.lanes == nil {
-		s.lanes = make(map[target]*lane)
-		s.slots = make(chan struct{}, s.p.concurrency)
 	}
 	for _, b := range s.open {
 		s.enqueue(b)
@@ -131,130 +121,216 @@ func (s *sender) finish() {
 }
 
 // deliver brings a batch across, or leaves the rest of it unsettled when the
-// flush's budget is spent. It frees the batch.
-func (p *Plugin) deliver(f *delivery.Flush, b *batch) {
-	if len(b.events) == 0 { // its only record could not be written
+// flush's budget is spent. It frees the batch. more tells whether another batch
+// of the same stream is worth trying in this flush.
+func (s *sender) deliver(b *batch) (more bool) {
+	more = true
+	defer s.flush.Guard()
+	if b.Len() == 0 { // its only record could not be written
 		b.Free()
-		return
+		return more
 	}
 	b = b.sort()
-	s := p.targets.stream(b.target)
-	p.prepare(context.Background(), s.group)
-	v := p.try(f, s, b)
-	if v.Action == delivery.Split {
-		delivery.Bisect(b, v, func(b *batch) delivery.Verdict { return p.try(f, s, b) },
-			func(b *batch, v delivery.Verdict) { p.refuse(f, b, v) })
+	st := s.p.targets.stream(b.target)
+	for i := 0; i < b.Len() && more; {
+		j := b.day(i)
+		if j-i == b.Len() {
+			more = s.send(st, b)
+		} else {
+			part := b.Split(i, j)
+			more = s.send(st, part)
+			part.Free()
+		}
+		i = j
 	}
 	b.Free()
+	if more {
+		s.retain(st.group)
+	}
+	return more
+}
+
+// retain has the retention of a group set that has got events, unless the flush
+// has taken long enough.
+func (s *sender) retain(group string) {
+	if !s.p.retains() {
+		return
+	}
+	s.slots <- struct{}{}
+	defer func() { <-s.slots }()
+	if until := s.patience(s.begun); time.Now().Before(until) {
+		s.p.retainExisting(until, group)
+	}
+}
+
+// patience is until when is done what keeps from calling, as making a stream
+// or waiting for another flush that does: the flush's budget, or a call's own
+// deadline if that is later.
+func (s *sender) patience(from time.Time) time.Time {
+	until := from.Add(s.p.aws.Timeout)
+	if until.Before(s.flush.Deadline()) {
+		return s.flush.Deadline()
+	}
+	return until
+}
+
+// send brings a sorted batch across, which spans less than a day.
+func (s *sender) send(st *stream, b *batch) (more bool) {
+	v := s.try(st, b)
+	if v.Action == delivery.Split {
+		delivery.Bisect(b, v, func(b *batch) delivery.Verdict { return s.try(st, b) }, s.refuse)
+		return true
+	}
+	return v.Action == delivery.Done
 }
 
 // try sends a batch until the service has accepted it, refuses it for what it
 // is (Split), or the flush has no time left (any other action).
-func (p *Plugin) try(f *delivery.Flush, s *stream, b *batch) (v delivery.Verdict) {
+func (s *sender) try(st *stream, b *batch) delivery.Verdict {
+	v := delivery.Verdict{Action: delivery.Later}
 	var again delivery.Attempts
-	for {
-		if !p.pace.Wait(f.Deadline()) || !s.pace.Wait(f.Deadline()) {
-			return v
+	for first := true; ; first = false {
+		answer, called := s.call(st, b, first)
+		if !called {
+			break
 		}
-		v = p.call(f, s, b)
+		v = answer
 		if v.Action == delivery.Done || v.Action == delivery.Split {
 			return v
 		}
-		if !f.Again(&again, v) {
-			return v
-		}
-		p.Add(delivery.Resent, len(b.events))
-	}
-}
-
-// call makes one PutLogEvents call, and does at once what its answer asks for.
-func (p *Plugin) call(f *delivery.Flush, s *stream, b *batch) delivery.Verdict {
-	ctx := context.Background()
-	token, inTurn := s.sequence()
-	if inTurn {
-		s.turn.Lock()
-		defer s.turn.Unlock()
-		token, _ = s.sequence()
-	}
-	s.making.Lock()
-	made := s.made
-	s.making.Unlock()
-
-	body := b.request(token)
-	p.Add(delivery.Requests, 1)
-	begun := time.Now()
-	answer, err := awsx.PutLogEvents(ctx, p.client, s.group, s.target.stream, awsx.NewBody(body), p.put...)
-	if err == nil {
-		if inTurn {
-			s.expect(answer.NextSequenceToken)
-		}
-		p.accepted(f, b, answer.Rejected)
-		p.Add(delivery.Bytes, len(body))
-		s.pace.Faster()
-		p.pace.Faster()
-		p.Said.Over(topicPut, "events reach CloudWatch Logs again")
-		return delivery.Verdict{Action: delivery.Done}
-	}
-	return p.failed(ctx, f, s, b, made, begun, err)
-}
-
-// topicPut is the log's topic for calls that fail.
-const topicPut = "PutLogEvents"
-
-// failed deals with an error of PutLogEvents.
-func (p *Plugin) failed(ctx context.Context, f *delivery.Flush, s *stream, b *batch, made int, begun time.Time, err error) delivery.Verdict {
-	var accepted *types.DataAlreadyAcceptedException
-	if errors.As(err, &accepted) {
-		s.expect(aws.ToString(accepted.ExpectedSequenceToken))
-		p.accepted(f, b, awsx.RejectedEvents{})
-		return delivery.Verdict{Action: delivery.Done}
-	}
-	var wrongToken *types.InvalidSequenceTokenException
-	if errors.As(err, &wrongToken) {
-		s.expect(aws.ToString(wrongToken.ExpectedSequenceToken))
-		return delivery.Verdict{Action: delivery.AgainNow, Reason: "the endpoint asks for sequence tokens"}
-	}
-	v := verdict(err)
-	if v.Action == delivery.Create {
-		if err := p.create(ctx, s, made); err != nil {
-			v = createVerdict(err)
-		} else {
-			return delivery.Verdict{Action: delivery.AgainNow, Reason: v.Reason}
+		if !s.flush.Again(&again, v) {
+			break
 		}
 	}
-	if v.Action == delivery.Refresh && !p.session.Invalidate(begun) {
-		v.Action = delivery.Later
+	if v.Reason != "" {
+		s.p.troubled.Store(st)
+		s.p.Said.Error(topicPut, "cannot send events to log group %q, stream %q, and has fluent bit bring them again: %s",
+			st.group, st.stream, v.Reason)
 	}
-	p.note(s, v)
 	return v
 }
 
-// note counts and says what went wrong, and slows down where that is asked for.
-func (p *Plugin) note(s *stream, v delivery.Verdict) {
-	if v.Slow {
-		p.Add(delivery.Throttled, 1)
-		s.pace.Slower()
-		p.pace.Slower()
-		p.Said.Warn("throttled", "CloudWatch Logs holds requests back for log group %q, stream %q: %s", s.group, s.target.stream, v.Reason)
+// topicPut is the log's topic for events that are given up for this flush.
+const topicPut = "PutLogEvents"
+
+// call makes one PutLogEvents call, and does at once what its answer asks for.
+// called is false when the flush has no time left for it.
+func (s *sender) call(st *stream, b *batch, first bool) (v delivery.Verdict, called bool) {
+	p, f := s.p, s.flush
+	until := s.patience(time.Now())
+	// Who comes while the stream is being made need not find it missing too.
+	if st.making.enter(until) {
+		st.making.leave()
+	}
+	token, inTurn := st.sequence()
+	if inTurn {
+		if !st.turn.enter(until) {
+			return v, false
+		}
+		defer st.turn.leave()
+		token, _ = st.sequence()
+	}
+	// Not in a slot: other streams need not wait while this one is held back.
+	if !f.Wait(&st.pace) {
+		return v, false
+	}
+	s.slots <- struct{}{}
+	defer func() { <-s.slots }()
+	if !f.Wait(&p.pace) {
+		return v, false
+	}
+
+	made := st.made.Load()
+	body := b.request(token)
+	if !first {
+		p.Add(delivery.Resent, b.Len())
+	}
+	p.Add(delivery.Requests, 1)
+	begun := time.Now()
+	answer, err := awsx.PutLogEvents(context.Background(), p.client, st.group, st.stream, awsx.NewBody(body), p.put...)
+	if err != nil {
+		return s.failed(until, st, b, attempt{made, inTurn, begun}, err), true
+	}
+	if inTurn {
+		st.expect(answer.NextSequenceToken, true)
+	}
+	p.Add(delivery.Bytes, len(body))
+	st.pace.Faster()
+	p.pace.Faster()
+	s.accepted(b, answer.Rejected)
+	if p.troubled.CompareAndSwap(st, nil) {
+		p.Said.Over(topicPut, "events reach log group %q, stream %q again", st.group, st.stream)
+	}
+	return delivery.Verdict{Action: delivery.Done}, true
+}
+
+// attempt is what was known when a call was made.
+type attempt struct {
+	made   int32
+	inTurn bool
+	begun  time.Time
+}
+
+// failed deals with an error of PutLogEvents.
+func (s *sender) failed(until time.Time, st *stream, b *batch, a attempt, err error) delivery.Verdict {
+	p := s.p
+	var accepted *types.DataAlreadyAcceptedException
+	if errors.As(err, &accepted) {
+		// An earlier try of this batch, whose answer was lost.
+		st.expect(aws.ToString(accepted.ExpectedSequenceToken), a.inTurn)
+		s.accepted(b, awsx.RejectedEvents{})
+		return delivery.Verdict{Action: delivery.Done}
+	}
+	v := verdict(err)
+	var wrongToken *types.InvalidSequenceTokenException
+	if errors.As(err, &wrongToken) {
+		st.expect(aws.ToString(wrongToken.ExpectedSequenceToken), a.inTurn)
+		p.Said.Warn("sequence tokens", "the endpoint asks for sequence tokens: log streams get one writer at a time")
+		v.Action = delivery.AgainNow
+	}
+	if v.Action == delivery.Create {
+		err := p.create(until, st, a.made, v.Reason)
+		if err == nil {
+			return delivery.Verdict{Action: delivery.AgainNow, Reason: v.Reason}
+		}
+		v = createVerdict(err)
+	} else {
+		p.count(st, v)
+	}
+	if v.Action == delivery.Refresh && !p.session.Invalidate(a.begun) {
+		v.Action = delivery.Later
+	}
+	switch {
+	case v.Slow:
+		p.Said.Warn("throttled", "CloudWatch Logs holds requests back for log group %q, stream %q: %s", st.group, st.stream, v.Reason)
+	case v.Action == delivery.Again || v.Action == delivery.Refresh:
+		p.Said.Warn("failed calls", "a call for log group %q, stream %q failed and is made again: %s", st.group, st.stream, v.Reason)
+	}
+	return v
+}
+
+// count counts a PutLogEvents call that failed, and slows down where that is asked for.
+func (p *Plugin) count(st *stream, v delivery.Verdict) {
+	if !v.Slow {
+		p.Add(delivery.Failed, 1)
 		return
 	}
-	p.Add(delivery.Failed, 1)
-	if v.Action != delivery.AgainNow {
-		p.Said.Error(topicPut, "cannot send events to log group %q, stream %q: %s", s.group, s.target.stream, v.Reason)
-	}
+	p.Add(delivery.Throttled, 1)
+	st.pace.Slower()
+	p.pace.Slower()
 }
 
 // accepted settles the events of a call that the service took, save those that
 // it tells it has left out for their time.
-func (p *Plugin) accepted(f *delivery.Flush, b *batch, a awsx.RejectedEvents) {
-	n := len(b.events)
+func (s *sender) accepted(b *batch, a awsx.RejectedEvents) {
+	n := b.Len()
 	tooOld := within(a.TooOldEnd, 0, n, 0)
 	expired := within(a.ExpiredEnd, tooOld, n, tooOld)
 	tooNew := within(a.TooNewStart, expired, n, n)
-	p.reject(f, b, delivery.TooOld, 0, tooOld)
-	p.reject(f, b, delivery.Expired, tooOld, expired)
-	p.reject(f, b, delivery.TooNew, tooNew, n)
-	f.Sent(tooNew-expired, func(k int) int { return b.record(expired + k) })
+	s.reject(b, delivery.TooOld, 0, tooOld)
+	s.reject(b, delivery.Expired, tooOld, expired)
+	s.reject(b, delivery.TooNew, tooNew, n)
+	s.flush.Sent(tooNew-expired, func(k int) int { return b.record(expired + k) })
 }
 
 // within returns the index that an answer gave, kept from low to high, or def
@@ -267,16 +343,16 @@ func within(index *int, low, high, def int) int {
 }
 
 // reject settles the events from i to j as dropped.
-func (p *Plugin) reject(f *delivery.Flush, b *batch, why delivery.Reason, i, j int) {
+func (s *sender) reject(b *batch, why delivery.Reason, i, j int) {
 	if i >= j {
 		return
 	}
-	f.Drop(why, j-i, func(k int) int { return b.record(i + k) })
-	p.Said.Warn("rejected "+why.String(), "CloudWatch Logs left out %d events for log group %q, stream %q: %s", j-i, b.target.group, b.target.stream, why)
+	s.flush.Drop(why, j-i, func(k int) int { return b.record(i + k) })
+	s.p.Said.Warn("rejected "+why.String(), "CloudWatch Logs left out %d events for log group %q, stream %q: %s", j-i, b.target.group, b.target.stream, why)
 }
 
 // refuse settles all events of a batch as dropped.
-func (p *Plugin) refuse(f *delivery.Flush, b *batch, v delivery.Verdict) {
-	f.Drop(delivery.Refused, len(b.events), b.record)
-	p.Said.Warn("refused", "CloudWatch Logs refuses %d events for log group %q, stream %q: %s", len(b.events), b.target.group, b.target.stream, v.Reason)
+func (s *sender) refuse(b *batch, v delivery.Verdict) {
+	s.flush.Drop(delivery.Refused, b.Len(), b.record)
+	s.p.Said.Warn("refused", "CloudWatch Logs refuses %d events for log group %q, stream %q: %s", b.Len(), b.target.group, b.target.stream, v.Reason)
 }

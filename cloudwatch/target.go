@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,8 +14,9 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 )
 
-// maxTargets bounds what is remembered of streams; names made from records
-// have no end. What is forgotten costs nothing but its pace and token.
+// maxTargets bounds what is remembered of streams, and of groups: names made
+// from records have no end. What is forgotten costs a stream its pace and token,
+// and a group one more look at its retention.
 const maxTargets = 10_000
 
 // stream is what is known of one log stream.
@@ -22,46 +24,75 @@ type stream struct {
 	target
 	pace delivery.Pace
 
-	// made counts the times this stream was created from here. Who finds it
-	// missing says which count it had seen: if somebody else has created it
-	// since, sending again is all there is to do.
-	making sync.Mutex
-	made   int
+	// made counts the times this stream was made from here. Who finds it missing
+	// says which count it had seen: if somebody else has made it since, sending
+	// again is all there is to do.
+	making gate
+	made   atomic.Int32
 
 	// Sequence tokens are a thing of the past for the service, but not for every
 	// endpoint. Once one asks for them, the stream has one writer at a time.
-	turn   sync.Mutex // held from reading the token to the answer that brings the next
-	mu     sync.Mutex // guards the two below
+	turn   gate       // held from reading the token to the answer that brings the next
+	mu     sync.Mutex // guards the following
 	inTurn bool
 	token  string
 }
 
 // sequence returns the token to send, and whether calls must go in turn.
-func (s *stream) sequence() (token string, inTurn bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.token, s.inTurn
+func (st *stream) sequence() (token string, inTurn bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.token, st.inTurn
 }
 
-// expect notes the token for the next call; the stream goes in turn from now on.
-func (s *stream) expect(token string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inTurn, s.token = true, token
+// expect notes the token for the next call; the stream goes in turn from now
+// on. inTurn tells whether the call that brought it did: among calls that went
+// side by side nobody knows whose answer is the newest, so only the first counts.
+func (st *stream) expect(token string, inTurn bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if inTurn || !st.inTurn {
+		st.inTurn, st.token = true, token
+	}
 }
+
+// group is what is known of one log group.
+type group struct {
+	making   gate
+	made     atomic.Int32 // as a stream's
+	retained atomic.Bool  // its retention is what the options ask for
+	tried    time.Time    // when that was last seen to; guarded by making
+}
+
+// gate lets one in at a time, and has the others wait for only so long: they
+// may come from all workers, and each call behind it may end at its deadline.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, 1) }
+
+func (g gate) enter(until time.Time) bool {
+	select {
+	case g <- struct{}{}:
+		return true
+	default:
+	}
+	late := time.NewTimer(time.Until(until))
+	defer late.Stop()
+	select {
+	case g <- struct{}{}:
+		return true
+	case <-late.C:
+		return false
+	}
+}
+
+func (g gate) leave() { <-g }
 
 // targets are the streams and groups that an instance has met.
 type targets struct {
 	mu      sync.Mutex
 	streams map[target]*stream
 	groups  map[string]*group
-}
-
-// group is what is known of one log group.
-type group struct {
-	mu       sync.Mutex
-	prepared bool      // created or found, with its retention set
-	tried    time.Time // when that was last tried
 }
 
 func newTargets() *targets {
@@ -71,15 +102,15 @@ func newTargets() *targets {
 func (ts *targets) stream(t target) *stream {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	s := ts.streams[t]
-	if s == nil {
+	st := ts.streams[t]
+	if st == nil {
 		if len(ts.streams) >= maxTargets {
 			clear(ts.streams)
 		}
-		s = &stream{target: t}
-		ts.streams[t] = s
+		st = &stream{target: t, making: newGate(), turn: newGate()}
+		ts.streams[t] = st
 	}
-	return s
+	return st
 }
 
 func (ts *targets) group(name string) *group {
@@ -90,35 +121,77 @@ func (ts *targets) group(name string) *group {
 		if len(ts.groups) >= maxTargets {
 			clear(ts.groups)
 		}
-		g = &group{}
+		g = &group{making: newGate()}
 		ts.groups[name] = g
 	}
 	return g
 }
 
-// retryPrepare is how long a group that could not be prepared is left alone.
-const retryPrepare = time.Minute
+// create makes a stream that a call found missing, and its group if that is
+// missing too, as far as the options allow, until a certain time. seen is the
+// count of the stream's makings at the time of that call, and why what its
+// answer said.
+func (p *Plugin) create(until time.Time, st *stream, seen int32, why string) error {
+	if !st.making.enter(until) {
+		return fmt.Errorf("cannot create log stream %q in log group %q: %w", st.stream, st.group, errNoTime)
+	}
+	defer st.making.leave()
+	if st.made.Load() != seen {
+		return nil
+	}
+	if !p.createStream {
+		return &switchedOffError{why, "auto_create_stream"}
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
+	g := p.targets.group(st.group)
+	groupSeen := g.made.Load()
+	err := p.makeStream(ctx, st)
+	if missing(err) {
+		if !p.createGroup {
+			return &switchedOffError{verdict(err).Reason, "auto_create_group"}
+		}
+		if err := p.remakeGroup(ctx, g, st.group, groupSeen); err != nil {
+			return fmt.Errorf("cannot create log group %q: %w", st.group, err)
+		}
+		err = p.makeStream(ctx, st)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot create log stream %q in log group %q: %w", st.stream, st.group, err)
+	}
+	return nil
+}
 
-// prepare makes sure, once for each group and when log_retention_days asks for
-// it, that the group exists and has that retention: as in AWS's Go plugin, also
-// where the group was there before. A failure is said and does not hold up
-// delivery; it is tried again after a minute.
-func (p *Plugin) prepare(ctx context.Context, name string) {
-	if !p.createGroup || p.retentionDays == 0 {
-		return
+// makeStream creates a stream, or takes it as it is. Its gate is held.
+func (p *Plugin) makeStream(ctx context.Context, st *stream) error {
+	in := &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &st.group, LogStreamName: &st.stream}
+	err := p.control(ctx, func() error { _, err := p.client.CreateLogStream(ctx, in); return err })
+	if err != nil && !alreadyExists(err) {
+		return err
 	}
-	g := p.targets.group(name)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.prepared || time.Since(g.tried) < retryPrepare {
-		return
+	st.mu.Lock()
+	st.token = "" // that of a stream without events
+	st.mu.Unlock()
+	st.made.Add(1)
+	return nil
+}
+
+// remakeGroup creates a group that was found missing, whether it was there
+// before or not, and sets its retention. seen is as in create.
+func (p *Plugin) remakeGroup(ctx context.Context, g *group, name string, seen int32) error {
+	if !g.making.enter(deadline(ctx)) {
+		return errNoTime
 	}
-	g.tried = time.Now()
+	defer g.making.leave()
+	if g.made.Load() != seen {
+		return nil
+	}
 	if err := p.makeGroup(ctx, name); err != nil {
-		p.Said.Error("group "+name, "cannot create log group %q: %v", name, err)
-		return
+		return err
 	}
+	g.made.Add(1)
 	p.retain(ctx, g, name)
+	return nil
 }
 
 // makeGroup creates a group, or takes it as it is.
@@ -130,78 +203,77 @@ func (p *Plugin) makeGroup(ctx context.Context, name string) error {
 			in.Tags[t.key] = t.value
 		}
 	}
-	p.Add(delivery.Requests, 1)
-	_, err := p.client.CreateLogGroup(ctx, in)
-	switch {
-	case err == nil:
-		p.Said.Info("created log group %q", name)
-	case !alreadyExists(err):
-		return err
-	}
-	return nil
-}
-
-// retain sets the retention of a group that is known to exist. The group's lock
-// is held. Events go their way also where this is not allowed.
-func (p *Plugin) retain(ctx context.Context, g *group, name string) {
-	if p.retentionDays > 0 {
-		p.Add(delivery.Requests, 1)
-		_, err := p.client.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{
-			LogGroupName: &name, RetentionInDays: aws.Int32(int32(p.retentionDays))})
-		if err != nil {
-			p.Said.Error("group "+name, "cannot set the retention of log group %q to %d days: %v", name, p.retentionDays, err)
-			return
-		}
-	}
-	g.prepared = true
-	p.Said.Over("group "+name, "log group %q is as the options ask", name)
-}
-
-// create makes a stream that a call found missing, and its group if that is
-// missing too, as far as the options allow. seen is the count of the stream's
-// makings at the time of that call.
-func (p *Plugin) create(ctx context.Context, s *stream, seen int) error {
-	s.making.Lock()
-	defer s.making.Unlock()
-	if s.made != seen {
-		return nil
-	}
-	if !p.createStream {
-		return &notAllowedError{"the log stream", "auto_create_stream", s.target}
-	}
-	err := p.createStreamOnce(ctx, s)
-	if missing(err) {
-		if !p.createGroup {
-			return &notAllowedError{"the log group", "auto_create_group", s.target}
-		}
-		if err := p.remakeGroup(ctx, s.group); err != nil {
-			return fmt.Errorf("cannot create log group %q: %w", s.group, err)
-		}
-		err = p.createStreamOnce(ctx, s)
-	}
+	err := p.control(ctx, func() error { _, err := p.client.CreateLogGroup(ctx, in); return err })
 	if err != nil && !alreadyExists(err) {
-		return fmt.Errorf("cannot create log stream %q in log group %q: %w", s.stream, s.group, err)
-	}
-	s.made++
-	return nil
-}
-
-// remakeGroup creates a group that was found missing, whether it was there
-// before or not, and sets its retention.
-func (p *Plugin) remakeGroup(ctx context.Context, name string) error {
-	g := p.targets.group(name)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err := p.makeGroup(ctx, name); err != nil {
 		return err
 	}
-	p.retain(ctx, g, name)
+	if err == nil {
+		p.Said.Info("created log group %q", name)
+	}
 	return nil
 }
 
-func (p *Plugin) createStreamOnce(ctx context.Context, s *stream) error {
+// retainAgain is how long a group whose retention could not be set is left alone.
+const retainAgain = time.Minute
+
+// retains says whether the options ask for groups to have a retention.
+func (p *Plugin) retains() bool { return p.createGroup && p.retentionDays > 0 }
+
+// retainExisting sets, once, the retention of a group that was not made from
+// here, as AWS's Go plugin does with auto_create_group. It comes after the
+// events: whatever becomes of it does not hold them up.
+func (p *Plugin) retainExisting(until time.Time, name string) {
+	g := p.targets.group(name)
+	if g.retained.Load() || !g.making.enter(time.Now()) {
+		return // or somebody else is at it
+	}
+	defer g.making.leave()
+	if g.retained.Load() || time.Since(g.tried) < retainAgain {
+		return
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
+	p.retain(ctx, g, name)
+}
+
+// retain sets the retention of a group that is known to exist. Its gate is held.
+func (p *Plugin) retain(ctx context.Context, g *group, name string) {
+	if !p.retains() {
+		return
+	}
+	g.tried = time.Now()
+	in := &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: aws.Int32(int32(p.retentionDays))}
+	err := p.control(ctx, func() error { _, err := p.client.PutRetentionPolicy(ctx, in); return err })
+	g.retained.Store(err == nil)
+	if err != nil {
+		p.Said.Warn("retention", "cannot set the retention of log group %q to %d days, and tries again in a minute: %s",
+			name, p.retentionDays, createVerdict(err).Reason)
+	}
+}
+
+// control makes a call that is about a group or stream itself. These have
+// quotas far below that of PutLogEvents, and a pace of their own: many new
+// streams at once must not slow down the events of the others. ctx has a deadline.
+func (p *Plugin) control(ctx context.Context, call func() error) error {
+	if !p.making.Wait(deadline(ctx)) {
+		return errNoTime
+	}
 	p.Add(delivery.Requests, 1)
-	_, err := p.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{
-		LogGroupName: &s.group, LogStreamName: &s.target.stream})
+	err := call()
+	switch {
+	case err == nil || alreadyExists(err):
+		p.making.Faster()
+	case missing(err): // an answer to what was asked
+	case verdict(err).Slow:
+		p.Add(delivery.Throttled, 1)
+		p.making.Slower()
+	default:
+		p.Add(delivery.Failed, 1)
+	}
 	return err
+}
+
+func deadline(ctx context.Context) time.Time {
+	t, _ := ctx.Deadline()
+	return t
 }

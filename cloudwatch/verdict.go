@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -16,25 +17,28 @@ import (
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogStream.html
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html
 var actions = map[string]delivery.Action{
 	"ResourceNotFoundException": delivery.Create, // the group or the stream, as create finds out
 	"LimitExceededException":    delivery.Later,  // the account has as many groups as it may
 	"InvalidAction":             delivery.Later,  // the endpoint is not CloudWatch Logs
 	"UnknownOperationException": delivery.Later,
+
+	// Of the way that the request took, not of what is in it.
+	"RequestAbortedException":       delivery.Again,
+	"MalformedHttpRequestException": delivery.Again,
 }
 
-// verdict says what an error of a call means.
-func verdict(err error) delivery.Verdict {
-	var notAllowed *notAllowedError
-	if errors.As(err, &notAllowed) {
-		return delivery.Verdict{Action: delivery.Later, Reason: err.Error()}
-	}
-	return awsx.Verdict(err, actions)
-}
+// verdict says what an error of PutLogEvents means.
+func verdict(err error) delivery.Verdict { return awsx.Verdict(err, actions) }
 
-// createVerdict says what an error of creating a group or stream means for the
+// createVerdict says what an error of making a group or stream means for the
 // events that wait for it. None of them is to blame.
 func createVerdict(err error) delivery.Verdict {
+	var off *switchedOffError
+	if errors.As(err, &off) {
+		return delivery.Verdict{Action: delivery.Later, Reason: err.Error()}
+	}
 	v := verdict(err)
 	switch v.Action {
 	case delivery.Create: // the group was deleted in the meantime
@@ -42,19 +46,23 @@ func createVerdict(err error) delivery.Verdict {
 	case delivery.Split:
 		v.Action = delivery.Later
 	}
+	v.Slow = false // Plugin.making has been told
 	return v
 }
 
-// notAllowedError says that something is missing which the options do not
-// allow to create.
-type notAllowedError struct {
-	kind, option string
-	target       target
+// switchedOffError says that something is missing which the options do not
+// allow to make.
+type switchedOffError struct {
+	missing string // what the service says is
+	option  string
 }
 
-func (e *notAllowedError) Error() string {
-	return fmt.Sprintf("%s of %q/%q does not exist, and option %s is off", e.kind, e.target.group, e.target.stream, e.option)
+func (e *switchedOffError) Error() string {
+	return fmt.Sprintf("%s, and option %s is off", e.missing, e.option)
 }
+
+// errNoTime is the end of a wait for what another flush does, or for a call's turn.
+var errNoTime = fmt.Errorf("no time is left for it in this flush: %w", context.DeadlineExceeded)
 
 func alreadyExists(err error) bool {
 	var exists *types.ResourceAlreadyExistsException
