@@ -8,7 +8,6 @@ LOADERS := $(NAMES:%=$(BIN)/%.so)
 
 # Tests of the C boundary build with GOTAGS=hosttest and one more of NAMES, probe.
 GOTAGS  ?=
-GOBUILD ?=
 
 # -soname: the loaders ask for the library by this name. The version script
 # hides everything that is not part of the boundary.
@@ -33,7 +32,7 @@ build: $(LIBRARY) $(LOADERS) ## build the Go library and its three loaders into 
 
 $(LIBRARY): $(SOURCES)
 	@mkdir -p $(BIN)
-	go build -buildmode=c-shared -trimpath -tags '$(GOTAGS)' $(GOBUILD) -ldflags '-s -w -extldflags "$(EXTLD)"' -o $@ .
+	go build -buildmode=c-shared -trimpath -tags '$(GOTAGS)' -ldflags '-s -w -extldflags "$(EXTLD)"' -o $@ .
 	@rm -f $(BIN)/libaws-for-fluent-bit.h
 
 $(LOADERS): $(BIN)/%.so: loader/loader.c $(LIBRARY)

@@ -74,7 +74,7 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 		done := make(chan bool)
 		go func() {
 			defer close(done)
-			p.env.Log.Error("error 100 %s %n from a goroutine\nand its second line\x1b[0m")
+			p.env.Log.Errorf("%s", trap)
 			p.env.Log.Warn("warn")
 			p.env.Log.Debug("debug")
 			p.env.Log.Trace("trace")
@@ -106,10 +106,12 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 		return none.Flush(c)
 	case "exit": // leaves the goroutine without a word
 		p.env.Log.Fatal("the end")
-	case "kill":
+	case "kill": // ends as a fault in C code would: beyond what Go can recover
 		syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
-	case "segv": // a fault in C code, which Go cannot turn into a panic
+		time.Sleep(time.Minute) // it takes a moment
+	case "abort":
 		syscall.Kill(syscall.Getpid(), syscall.SIGABRT)
+		time.Sleep(time.Minute)
 	case "race": // for the race detector to find
 		raced++
 		done := make(chan bool)
@@ -120,6 +122,9 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 	p.env.Counters.Add(delivery.Sent, 1)
 	return delivery.OK
 }
+
+// trap is a log message that must be taken as it is.
+const trap = "error 100 %s %n from a goroutine" + "\nand its second line\x1b[0m"
 
 var raced int
 

@@ -20,6 +20,7 @@ import (
 	"runtime/cgo"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -43,12 +44,14 @@ type Constructor func(delivery.Env, options.Getter) (Output, error)
 
 // instance is what a context in Fluent Bit stands for.
 type instance struct {
-	out     Output
-	log     *logrus.Entry
-	metrics *metrics
-	engine  int       // id of Fluent Bit's engine thread, which initialized it
-	slow    sync.Once // says that flushes run there
-	panics  panics
+	out      Output
+	name     string // alias or name
+	log      *logrus.Entry
+	counters *delivery.Counters
+	metrics  *metrics
+	engine   int       // id of Fluent Bit's engine thread, which initialized it
+	onEngine sync.Once // says that flushes run there
+	panics   panics
 }
 
 // Register fills in Fluent Bit's struct flb_plugin_proxy_def. It returns
@@ -71,10 +74,10 @@ func Unregister(def unsafe.Pointer) {
 // It returns FLB_ERROR when there is no such output or it cannot start: Fluent
 // Bit then ends, which is what it does for a bad configuration of its own.
 func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
-	result := delivery.Error
+	p := (*C.struct_go_plugin)(plugin)
 	engine := syscall.Gettid()
+	var started *instance
 	onBehalf("start", nil, func() {
-		p := (*C.struct_go_plugin)(plugin)
 		plugin := C.GoString(p.name)
 		name := instanceName(p.instance, plugin)
 		log := newLog(fmt.Sprintf("[output:%s:%s] ", plugin, name), instanceLevel(p.instance))
@@ -86,10 +89,15 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 			return
 		}
 		in.engine = engine
-		p.context.remote_context = C.uintptr_t(cgo.NewHandle(in))
-		result = delivery.OK
+		started = in
 	})
-	return int(result)
+	if started == nil {
+		return int(delivery.Error)
+	}
+	// On this very thread, the engine's; see metrics.
+	started.metrics = newMetrics(p.instance, started.name, started.counters)
+	p.context.remote_context = C.uintptr_t(cgo.NewHandle(started))
+	return int(delivery.OK)
 }
 
 func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *instance, err error) {
@@ -124,7 +132,7 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 	if err != nil {
 		return nil, err
 	}
-	return &instance{out: out, log: env.Log, metrics: newMetrics(p.instance, env.Name, env.Counters)}, nil
+	return &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}, nil
 }
 
 // Flush delivers a chunk: size bytes of msgpack at data, Fluent Bit's until
@@ -145,7 +153,7 @@ func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
 			}
 		}()
 		if chunk.OnEngine {
-			in.slow.Do(func() {
+			in.onEngine.Do(func() {
 				in.log.Warn("flushes run on fluent bit's engine thread, where inputs, timers and other outputs wait for them: set workers to 1 or more for this output")
 			})
 		}
@@ -154,15 +162,12 @@ func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
 	return int(result)
 }
 
-// PreExit is called before each instance's Exit, after its threads have ended.
-// reloading tells a hot reload from the end of the process.
-func PreExit(reloading bool) {
-	why := "fluent bit ends"
-	if reloading {
-		why = "fluent bit reloads its configuration"
-	}
-	onBehalf("pre-exit", nil, func() { ownLog.Debug(why) })
-}
+// reloading is what PreExit said last.
+var reloading atomic.Bool
+
+// PreExit is called right before each instance's Exit, after its threads have
+// ended. reload tells a hot reload from the end of the process.
+func PreExit(reload bool) { reloading.Store(reload) }
 
 // Exit closes an output. Fluent Bit does nothing with the result.
 func Exit(handle uintptr) int {
@@ -173,6 +178,11 @@ func Exit(handle uintptr) int {
 	}
 	onBehalf("exit", in.metrics, func() {
 		cgo.Handle(handle).Delete()
+		why := "fluent bit ends"
+		if reloading.Load() {
+			why = "fluent bit reloads its configuration"
+		}
+		in.log.Debugf("exit: %s", why)
 		in.out.Close()
 		result = delivery.OK
 	})
