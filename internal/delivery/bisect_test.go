@@ -103,9 +103,11 @@ func TestBisectAllRefused(t *testing.T) {
 
 // Bad records that all come first do not take the good ones with them.
 func TestBisectBadOnesFirst(t *testing.T) {
-	sent, refused, calls := bisect(t, 500, func(i int) bool { return i < 40 }, usual)
-	if len(sent) != 460 || len(refused) != 40 {
-		t.Errorf("sent %d, refused %d with %d calls, want 460 and 40", len(sent), len(refused), calls)
+	for _, c := range []struct{ n, bad, calls int }{{500, 40, 92}, {17, 16, 32}, {18, 17, 34}} {
+		sent, refused, calls := bisect(t, c.n, func(i int) bool { return i < c.bad }, usual)
+		if len(sent) != c.n-c.bad || len(refused) != c.bad || calls > c.calls {
+			t.Errorf("%d of %d bad: sent %d, refused %d with %d calls, want at most %d", c.bad, c.n, len(sent), len(refused), calls, c.calls)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package delivery
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -81,6 +82,52 @@ func TestCountersString(t *testing.T) {
 		if got := c.cs.String(); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
 		}
+	}
+}
+
+// What is shown together adds up while the counters grow: never more sent or
+// dropped than taken in.
+func TestAccountWhileCounting(t *testing.T) {
+	var cs Counters
+	stop := make(chan struct{})
+	var count sync.WaitGroup
+	count.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			cs.Add(In, 2)
+			cs.Add(Sent, 1)
+			cs.Drop(Empty, 1)
+		}
+	})
+	last := uint64(0)
+	for range 100_000 {
+		var in, settled uint64
+		cs.Each(func(m Metric) {
+			switch {
+			case m.Name == "records_in_total":
+				in = m.Value
+			case m.Name == "records_sent_total" || m.Reason != "":
+				settled += m.Value
+			case m.Gauge && m.Value != in-settled:
+				t.Errorf("pending %d, want %d", m.Value, in-settled)
+			}
+		})
+		if settled > in || in < last {
+			t.Fatalf("in %d (%d before), settled %d", in, last, settled)
+		}
+		last = in
+		if pending := cs.Pending(); pending > 1<<62 {
+			t.Fatalf("pending is below zero: %d", int64(pending))
+		}
+	}
+	close(stop)
+	count.Wait()
+	if cs.Pending() != 0 {
+		t.Errorf("pending %d at the end", cs.Pending())
 	}
 }
 

@@ -52,8 +52,7 @@ func (f *Flush) Pause(attempt int, asked time.Duration) bool {
 
 // What Pace goes by.
 const (
-	firstGap = 20 * time.Millisecond // the first gap
-	minGap   = 2 * time.Millisecond  // a smaller one is none
+	firstGap = 20 * time.Millisecond // the first gap, and a smaller one is none
 	maxGap   = 2 * time.Second       // one request in two seconds is the floor
 	caution  = 2 * time.Second       // half-life of the memory of what was too fast
 	restful  = 10 * time.Second      // without requests for this long, a gap says nothing any more
@@ -184,7 +183,7 @@ func (p *Pace) Faster() {
 	}
 	careful := time.Duration(1.25 * float64(p.tooFast) * math.Exp2(-float64(now.Sub(p.refused))/float64(caution)))
 	p.gap = max(p.gap/2, min(p.gap-p.gap/20, careful))
-	if p.gap < minGap {
+	if p.gap < firstGap {
 		p.gap = 0
 	}
 }

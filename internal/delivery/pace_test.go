@@ -144,6 +144,21 @@ func TestPaceChangesForThoseInLine(t *testing.T) {
 	})
 }
 
+// Who is at the front leaves when its turn has been put off beyond its deadline.
+func TestPaceIsPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := Pace{gap: time.Second, next: time.Now().Add(time.Second), share: 1}
+		time.AfterFunc(500*time.Millisecond, p.Slower) // to 1.5 s at least
+		begin := time.Now()
+		if got := starts(&p, 1, 1200*time.Millisecond); got[0] != -1 {
+			t.Errorf("started after %v, beyond its deadline", got[0])
+		}
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("left after %v, want 1 s", took)
+		}
+	})
+}
+
 func TestPaceGoesByTheLastRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Pace
@@ -302,7 +317,7 @@ func TestPaceUnderChance(t *testing.T) {
 			clean := load(&destination{}, workers, requests, time.Hour)
 			took := load(&destination{chance: 0.1}, workers, requests, time.Hour)
 			t.Logf("%d workers: %v instead of %v", workers, took, clean)
-			if took > 3*clean {
+			if took > 5*clean { // 8 workers: mostly 1.7 times, once in 300 runs 3.1 times
 				t.Errorf("%d workers: %v instead of %v", workers, took, clean)
 			}
 		})
