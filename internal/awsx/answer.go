@@ -69,6 +69,9 @@ func parseLogEventsAnswer(body []byte) (LogEventsAnswer, error) {
 	var a LogEventsAnswer
 	it := jsoniter.ConfigDefault.BorrowIterator(body)
 	defer jsoniter.ConfigDefault.ReturnIterator(it)
+	if it.WhatIsNext() != jsoniter.ObjectValue {
+		return a, errNotJSON
+	}
 	readObject(it, func(it *jsoniter.Iterator, key string) {
 		switch key {
 		case "nextSequenceToken":
@@ -121,6 +124,9 @@ func parseRecordsAnswer(body []byte, n int, format recordsFormat) (RecordsAnswer
 	seen := false
 	it := jsoniter.ConfigDefault.BorrowIterator(body)
 	defer jsoniter.ConfigDefault.ReturnIterator(it)
+	if it.WhatIsNext() != jsoniter.ObjectValue {
+		return a, errNotJSON
+	}
 	readObject(it, func(it *jsoniter.Iterator, key string) {
 		if key != format.list || seen {
 			it.Skip()
@@ -195,6 +201,7 @@ func allDelivered(body []byte, n int, format recordsFormat) bool {
 	}
 	body = bytes.TrimSpace(body)
 	return body[0] == '{' && body[len(body)-1] == '}' &&
+		bytes.Count(body, []byte("{")) == bytes.Count(body, []byte("}")) && // not cut after an entry
 		bytes.Count(body, []byte(`"`+format.id+`":"`)) == n &&
 		!bytes.Contains(body, []byte(`"`+format.id+`":""`)) &&
 		!bytes.Contains(body, []byte(`"ErrorCode":"`))

@@ -234,6 +234,9 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 	load := []func(*config.LoadOptions) error{
 		config.WithRegion(o.Region),
 		config.WithLogger(logging.Nop{}), // else some providers write to stderr
+		// AWS_DEFAULTS_MODE=auto would ask EC2's metadata service here and now,
+		// for timeouts that are set below anyway.
+		config.WithDefaultsMode(aws.DefaultsModeStandard),
 		// The SDK's own type: with AWS_CA_BUNDLE set it refuses all others.
 		config.WithHTTPClient(credentialsClient(o)),
 		config.WithRetryer(func() aws.Retryer {

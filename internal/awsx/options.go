@@ -224,16 +224,16 @@ func addPort(s *options.Set, endpoint string) string {
 	return u.String()
 }
 
-// withoutPassword makes a bad URL fit to be shown. One that cannot be parsed is
-// shown only if it cannot hold a user.
+// withoutPassword makes a URL fit to be shown.
 func withoutPassword(v string) string {
-	if u, err := url.Parse(v); err == nil && (u.User == nil || u.Host != "") && !strings.Contains(u.Opaque, "@") && !strings.Contains(u.Path, "@") {
+	at := strings.LastIndexByte(v, '@')
+	if at < 0 {
+		return v
+	}
+	if u, err := url.Parse(v); err == nil && u.User != nil {
 		return u.Redacted()
 	}
-	if strings.Contains(v, "@") {
-		return "***@" + v[strings.LastIndex(v, "@")+1:]
-	}
-	return v
+	return "***" + v[at:] // cannot be told apart
 }
 
 // String is the line for the log at start: what is in force, without secrets.
