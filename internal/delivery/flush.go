@@ -28,7 +28,7 @@ type Delivery struct {
 // it has read its own: those tell whether a ledger left behind is this output's.
 //
 //	retry_budget       how long a flush resends what failed before Fluent Bit is asked to bring the chunk again (15s)
-//	ledger_max_chunks  chunks to remember (4096)
+//	ledger_max_chunks  chunks to remember (16384)
 //	ledger_max_size    bytes to remember them with (8M)
 //	ledger_max_age     how long a chunk may stay away (1h)
 //	ledger_path        directory where the ledger outlives a restart, for chunks that do (not set: it does not)
@@ -36,9 +36,10 @@ type Delivery struct {
 //
 // The budget is well below the 30 s that Kubernetes and ECS give a container to
 // end; a call under way when it is spent may still use up its own deadline.
-// Fluent Bit holds 2,048 chunks under way before it makes room for more, and brings one again
-// within 2,000 s (FLB_CONFIG_DEFAULT_TASK_MAP_SIZE in include/fluent-bit/flb_config.h,
-// FLB_SCHED_CAP in flb_scheduler.h): the ledger's limits leave room for both.
+// Fluent Bit has no more than 16,384 chunks under way, and brings one again within 2,000 s
+// (FLB_CONFIG_DEFAULT_TASK_MAP_SIZE_LIMIT in include/fluent-bit/flb_config.h,
+// FLB_SCHED_CAP in flb_scheduler.h): the ledger has room for all of them, and
+// time for more than one such pause.
 func New(env Env, s *options.Set) *Delivery {
 	if env.Counters == nil {
 		env.Counters = new(Counters)
@@ -51,7 +52,7 @@ func New(env Env, s *options.Set) *Delivery {
 		summary:  summary{every: s.Duration("summary_interval", 0, 0, 24*time.Hour), last: time.Now()},
 	}
 	limits := LedgerLimits{
-		Chunks: s.Int("ledger_max_chunks", 4096, 1, 1<<20),
+		Chunks: s.Int("ledger_max_chunks", 16384, 1, 1<<20),
 		Bytes:  s.Size("ledger_max_size", 8<<20, 64<<10, 1<<30),
 		Age:    s.Duration("ledger_max_age", time.Hour, time.Second, 24*time.Hour),
 	}
