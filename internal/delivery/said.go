@@ -66,6 +66,20 @@ func (s *Said) Error(about, format string, args ...any) {
 	s.say(logrus.ErrorLevel, about, format, args)
 }
 
+// Repeated counts a topic that was said so lately that Warn would only count
+// it, and tells whether that is so. It is asked first where many records may
+// have the same fault, since making a Warn's arguments is not free.
+func (s *Said) Repeated(about string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.topics[about]
+	if t == nil || time.Since(t.last) >= sayEvery {
+		return false
+	}
+	t.since++
+	return true
+}
+
 func (s *Said) say(level logrus.Level, about, format string, args []any) {
 	s.mu.Lock()
 	now := time.Now()

@@ -189,6 +189,26 @@ func TestSaidClose(t *testing.T) {
 	logged(append(want, "warning other things: 20 times more since they were last said")...)
 }
 
+func TestSaidRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, logged := newSaid(t)
+		for range 2 {
+			for i := range 10 {
+				if s.Repeated("topic") != (i > 0) {
+					t.Errorf("repeated is %t at %d", i == 0, i)
+				}
+				if i == 0 {
+					s.Warn("topic", "text")
+				}
+			}
+			time.Sleep(sayEvery)
+		}
+		logged("warning text", "warning text (and 9 times more since it was last said)")
+		s.Close()
+		logged("warning topic: 9 times more since it was last said")
+	})
+}
+
 func TestSaidSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, logged := newSaid(t)
@@ -216,6 +236,14 @@ func TestSaidAllocations(t *testing.T) {
 	s.Warn("topic", "text %d", 1)
 	if n := testing.AllocsPerRun(1000, func() { s.Over("send", "again") }); n != 0 {
 		t.Errorf("Over allocates %v times, want 0", n)
+	}
+	tag := strings.Repeat("x", 20)
+	if n := testing.AllocsPerRun(1000, func() {
+		if !s.Repeated("topic") {
+			s.Warn("topic", "text %s", tag)
+		}
+	}); n != 0 {
+		t.Errorf("a repeated Warn that asks first allocates %v times, want 0", n)
 	}
 	if n := testing.AllocsPerRun(1000, func() { s.Warn("topic", "a constant text") }); n != 0 {
 		t.Errorf("a repeated Warn allocates %v times, want 0", n)

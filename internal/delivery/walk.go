@@ -46,12 +46,18 @@ func (f *Flush) walkOne(record func(i int, ev *chunk.Event), i int, ev *chunk.Ev
 // Malformed drops a record that cannot be read or written.
 func (f *Flush) Malformed(i int, err error) {
 	f.DropRecord(Malformed, i)
+	if f.d.Said.Repeated("malformed") {
+		return
+	}
 	f.d.Said.Warn("malformed", "a record of tag %q was dropped: %v", f.chunk.Tag, err)
 }
 
 // NoLogKey drops a record that lacks the key which option log_key names.
 func (f *Flush) NoLogKey(i int, key string) {
 	f.DropRecord(MissingKey, i)
+	if f.d.Said.Repeated("log_key") {
+		return
+	}
 	f.d.Said.Warn("log_key", "a record of tag %q was dropped: it has no key %q, which option log_key names", f.chunk.Tag, key)
 }
 
@@ -59,6 +65,9 @@ func (f *Flush) NoLogKey(i int, key string) {
 // has the limit.
 func (f *Flush) Truncated(option string, limit int) {
 	f.d.Add(Truncated, 1)
+	if f.d.Said.Repeated("truncated") {
+		return
+	}
 	f.d.Said.Warn("truncated", "a record of tag %q was cut to option %s, %d bytes", f.chunk.Tag, option, limit)
 }
 

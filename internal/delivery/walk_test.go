@@ -130,8 +130,18 @@ func TestSayings(t *testing.T) {
 	f.NoLogKey(1, "log")
 	f.Truncated("max_event_size", 100)
 	f.Sent(1, at(2))
+	for range 10 { // counted and not said
+		i, _ := f.Record()
+		f.Malformed(i, errBroken)
+		i, _ = f.Record()
+		f.NoLogKey(i, "log")
+		f.Truncated("max_event_size", 100)
+	}
+	if n := testing.AllocsPerRun(100, func() { f.Truncated("max_event_size", 100) }); n != 0 {
+		t.Errorf("a record that is cut costs %v allocations, want 0", n)
+	}
 	f.End(nil)
-	want(t, d, In, 3, Sent, 1, Malformed, 1, MissingKey, 1, Truncated, 1)
+	want(t, d, In, 23, Sent, 1, Malformed, 11, MissingKey, 11, Truncated, 112)
 	wantLines := []string{
 		`warning a record of tag "app" was dropped: cannot read chunk at byte 7`,
 		`warning a record of tag "app" was dropped: it has no key "log", which option log_key names`,
