@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,6 +71,17 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 		}
 		time.Sleep(wait)
 		p.env.Log.Infof("most at once %d", p.most.Load())
+	case "meet": // waits for as many flushes at once as the argument says
+		want, err := strconv.ParseInt(argument, 10, 64)
+		if err != nil {
+			return delivery.Error
+		}
+		for i := 0; p.most.Load() < want; i++ {
+			if i == 3000 {
+				return delivery.Error
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	case "goroutine": // logs from a goroutine of its own
 		done := make(chan bool)
 		go func() {

@@ -1,7 +1,6 @@
 package flb
 
 import (
-	"fmt"
 	"hash/maphash"
 	"runtime/debug"
 	"strings"
@@ -68,15 +67,5 @@ func logPanic(log *logrus.Entry, doing string, v any) {
 	if len(stack) > maxStack {
 		stack = append(stack[:maxStack], "...")
 	}
-	log.Errorf("panic in %s: %s\n%s", doing, panicText(v), strings.Join(stack, "\n"))
-}
-
-// panicText is v as text; it never panics itself, though v's methods may.
-func panicText(v any) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = fmt.Sprintf("a value of type %T", v)
-		}
-	}()
-	return fmt.Sprint(v)
+	log.Errorf("panic in %s: %v\n%s", doing, v, strings.Join(stack, "\n"))
 }
