@@ -1,0 +1,247 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"aws-for-fluent-bit/internal/awslocal"
+)
+
+// The pods of the article's cluster.
+var (
+	nginxPod = pod{
+		namespace: "default", name: "nginx-5468c5d4d7-n2swr", uid: "198f7dd2-2270-11ea-be47-0a5d932f5920",
+		node:        "ip-10-1-128-166.us-east-2.compute.internal",
+		labels:      map[string]string{"app": "nginx", "pod-template-hash": "5468c5d4d7"},
+		annotations: map[string]string{"fluentbit.io/parser": "nginx", "kubernetes.io/psp": "eks.privileged"},
+		container:   "nginx", id: "b90a89309ac90fff2972822c66f11736933000c5aa6376dff0c11a441fa427ee",
+		image: "nginx:1.17-alpine", imageHash: "0e61b143db3110f3b8ae29a67f107d5536b71a7c1f10afb14d4228711fc65a13",
+	}
+	userServicePod = pod{
+		namespace: "default", name: "user-service-7d9f8c6b54-q4x2v", uid: "5d0fe0a8-2270-11ea-be47-0a5d932f5920",
+		node:      nginxPod.node,
+		labels:    map[string]string{"app": "user-service"},
+		container: "user-service", id: "0bfe935e70c321c7ca3afc75ce0d0ca2f98b5422e008bb31c00c6d7f1f1c0ad6",
+		image: "user-service:3", imageHash: "18ac3e7343f016890c510e93f935261169d9e3f565436429830faf0934f4f8e4",
+	}
+	quietPod = pod{
+		namespace: "default", name: "chatty-6c5cf7d7d9-zzzzz", uid: "77777777-2270-11ea-be47-0a5d932f5920",
+		node:        nginxPod.node,
+		annotations: map[string]string{"fluentbit.io/exclude": "true"},
+		container:   "chatty", id: "480a93d2e9b094b89e08e01976089ac18193af802c66b631cc8d2dc1bae8c880",
+		image: "chatty:1", imageHash: "2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6",
+	}
+	// The pod of Fluent Bit itself, whose metadata its filter asks for at start.
+	fluentbitPod = pod{
+		namespace: "fluentbit-system", name: "fluentbit-7hx5k", uid: "88888888-2270-11ea-be47-0a5d932f5920",
+		node:      nginxPod.node,
+		container: "aws-for-fluent-bit", id: "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+		image: "aws-for-fluent-bit:1", imageHash: "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d",
+	}
+)
+
+// articleTime is when the article's record was made; the stand-in of CloudWatch
+// Logs takes it for now, as it refuses what is older than 14 days.
+var articleTime = time.Date(2019, 12, 19, 17, 42, 0, 0, time.UTC)
+
+const (
+	articleStamp = "2019-12-19T17:41:12.70630778Z"
+	jsonStamp    = "2019-12-19T17:41:13.1Z"
+)
+
+func article(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata/article", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// object decodes JSON as a consumer does.
+func object(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return o
+}
+
+// replace returns text with each old, which must be there, replaced by new.
+func replace(t *testing.T, text string, oldnew ...string) string {
+	t.Helper()
+	for i := 0; i < len(oldnew); i += 2 {
+		if !strings.Contains(text, oldnew[i]) {
+			t.Fatalf("the configuration has no %q:\n%s", oldnew[i], text)
+		}
+		text = strings.ReplaceAll(text, oldnew[i], oldnew[i+1])
+	}
+	return text
+}
+
+// withoutService takes the [SERVICE] section out, which start writes itself.
+func withoutService(t *testing.T, text string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(text, "[INPUT]")
+	if !ok {
+		t.Fatal("the configuration has no [INPUT]")
+	}
+	return "[INPUT]" + rest
+}
+
+var articleTable = newTable("the record of nginx, as AWS's article prints it and as it arrived in the group fluentbit-cloudwatch",
+	"key", "article", "arrived")
+
+// flat returns the leaves of an object by their paths.
+func flat(o map[string]any, prefix string, into map[string]string) map[string]string {
+	for k, v := range o {
+		if m, ok := v.(map[string]any); ok {
+			flat(m, prefix+k+".", into)
+			continue
+		}
+		into[prefix+k] = fmt.Sprintf("%q", v)
+	}
+	return into
+}
+
+// The article's own configuration, as it stands but for the addresses, makes
+// the article's own records of the same container logs.
+func TestArticle(t *testing.T) {
+	root := t.TempDir()
+	pods := []pod{nginxPod, userServicePod, quietPod, fluentbitPod}
+	for i := range pods {
+		pods[i].runtime = "docker"
+	}
+	api := startKubeAPI(t, pods...)
+	aws := startAWS(t, awslocal.Config{Now: func() time.Time { return articleTime }})
+	files := make([]string, len(pods))
+	for i, p := range pods {
+		files[i] = p.makeLog(t, root)
+	}
+	config := replace(t, withoutService(t, article(t, "fluent-bit.conf")),
+		// Relative to root, so that tags are those of a node.
+		"/var/log/", "var/log/",
+		"    Kube_URL            https://kubernetes.default.svc.cluster.local:443", api.filterLines(),
+		"    region us-east-2", "    region us-east-2\n    endpoint "+aws.URL+"\n    workers 1")
+	p := start(t, run{dir: root, config: config, service: "Parsers_File " + shipped(t, "demo/parsers.conf"), env: []string{"HOSTNAME=" + fluentbitPod.name}})
+	for _, f := range files {
+		p.waitLog(`inotify_fs_add\(\): inode=\d+ watch_fd=\d+ name=.*`+filepath.Base(linkOf(f, pods)), 20*time.Second)
+	}
+	nginx, signup := object(t, article(t, "nginx.json")), object(t, article(t, "json.json"))
+	appendTo(t, files[0], dockerLine(strings.TrimSuffix(nginx["log"].(string), "\n"), articleStamp))
+	appendTo(t, files[1], dockerLine(signup["log"].(string), jsonStamp))
+	appendTo(t, files[2], dockerLine("excluded", articleStamp))
+	p.wait("two records have arrived", 30*time.Second, func() bool { return aws.Logs().Total() >= 2 })
+	p.stop(20 * time.Second)
+
+	if lines := slices.DeleteFunc(p.problems(), harmless); len(lines) > 0 {
+		t.Errorf("the log has errors or warnings: %q", lines)
+	}
+	if n := aws.Logs().Total(); n != 2 {
+		t.Errorf("%d records arrived, want 2: the third pod is excluded", n)
+	}
+	got := one(t, aws, nginxPod)
+	checkAgainst(t, "the record of nginx", got, nginx)
+	have, want := flat(got, "", map[string]string{}), flat(nginx, "", map[string]string{})
+	all := maps.Clone(want)
+	maps.Copy(all, have)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		articleTable.add(k, want[k], have[k])
+	}
+
+	got = one(t, aws, userServicePod)
+	if !reflect.DeepEqual(got["data"], signup["data"]) {
+		t.Errorf("data is %v, want %v", got["data"], signup["data"])
+	}
+	if got["log"] != signup["log"].(string)+"\n" { // docker keeps the newline
+		t.Errorf("log is %q, want %q", got["log"], signup["log"])
+	}
+	// The filter parses the time in nginx's line, which is to the second.
+	if e := aws.Logs().Stream("fluentbit-cloudwatch", streamOf(nginxPod)).Events()[0]; e.Timestamp != time.Date(2019, 12, 19, 17, 41, 12, 0, time.UTC).UnixMilli() {
+		t.Errorf("nginx's event is of %v", time.UnixMilli(e.Timestamp))
+	}
+	for _, p := range []pod{nginxPod, userServicePod, quietPod, fluentbitPod} {
+		if r := fmt.Sprintf("GET /api/v1/namespaces/%s/pods/%s 200", p.namespace, p.name); api.requests()[r] == 0 {
+			t.Errorf("the Kubernetes API has not seen %s, but %v", r, api.requests())
+		}
+	}
+}
+
+func linkOf(file string, pods []pod) string {
+	for _, p := range pods {
+		if strings.Contains(file, p.id) || strings.Contains(file, p.uid) {
+			return p.logLink()
+		}
+	}
+	return file
+}
+
+// streamOf is where the article's configuration sends a pod's records.
+func streamOf(p pod) string { return "fluentbit-kube." + strings.ReplaceAll(p.logLink(), "/", ".") }
+
+// one returns the only record in a pod's stream.
+func one(t *testing.T, aws *awslocal.Server, p pod) map[string]any {
+	t.Helper()
+	st := aws.Logs().Stream("fluentbit-cloudwatch", streamOf(p))
+	if st == nil || st.Len() != 1 {
+		t.Fatalf("stream %s has not one record; streams: %v", streamOf(p), aws.Logs().Streams())
+	}
+	return object(t, st.Messages()[0])
+}
+
+// checkAgainst holds a record against the article's. Fluent Bit says more of a
+// container now than it did in 2019, and has the image's name before its hash;
+// everything else must be the same.
+func checkAgainst(t *testing.T, what string, got, want map[string]any) {
+	t.Helper()
+	got = object(t, toJSON(t, got)) // a copy
+	k, ok := got["kubernetes"].(map[string]any)
+	if !ok {
+		t.Errorf("%s has no kubernetes: %v", what, got)
+		return
+	}
+	for key, value := range map[string]string{"container_image": nginxPod.image, "pod_ip": "10.1.130.7"} {
+		if k[key] != value {
+			t.Errorf("%s: %s is %v, want %v", what, key, k[key], value)
+		}
+		delete(k, key)
+	}
+	hash, _ := k["container_hash"].(string)
+	k["container_hash"], ok = strings.CutPrefix(hash, "nginx@sha256:")
+	if !ok {
+		t.Errorf("%s: container_hash is %q", what, hash)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s is\n%s, want\n%s", what, toJSON(t, got), toJSON(t, want))
+	}
+}
+
+func toJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// shipped is the path of a file of the repository.
+func shipped(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
