@@ -126,3 +126,7 @@ func rawCall(t testing.TB, s *Server, target, body string, change func(*http.Req
 func ptr[T any](v T) *T { return &v }
 
 func asError[T error](err error, target *T) bool { return errors.As(err, target) }
+
+func kinesisList(stream string) kinesis.ListShardsInput {
+	return kinesis.ListShardsInput{StreamName: &stream}
+}
