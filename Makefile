@@ -62,7 +62,7 @@ format:
 
 vet:
 	go vet ./...
-	go vet -tags e2e ./e2e ./demo
+	go vet -tags e2e ./e2e ./demo ./internal/host
 
 race: ## all tests of plain Go packages under the race detector
 	go test -json -race $(PURE) | $(COUNT)
@@ -99,7 +99,7 @@ E2E ?= .
 
 e2e: build ## the plugins under the fluent-bit on the PATH
 	@if command -v fluent-bit >/dev/null; then \
-	  go test -json -tags e2e -p 1 -count=1 -timeout 25m -run '$(E2E)' ./e2e ./demo | $(COUNT) -v; \
+	  go test -json -tags e2e -p 1 -count=1 -timeout 25m -run '$(E2E)' ./e2e ./demo ./internal/host | $(COUNT) -v; \
 	else \
 	  echo "SKIP e2e: no fluent-bit on the PATH"; \
 	fi

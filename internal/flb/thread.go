@@ -35,7 +35,8 @@ var pending struct {
 	threads int           // of Fluent Bit that are here
 	lines   []logLine     // to be written by any of them, at most maxPending
 	wake    chan struct{} // one of them has something to write
-	room    *sync.Cond    // lines were taken, or the last thread left
+	room    *sync.Cond    // lines were taken, or a thread left
+	writing sync.Mutex    // held while lines are written, to keep their order; taken before mu
 }
 
 // maxPending is how many lines may wait. Who logs one more waits too: Fluent
@@ -83,13 +84,13 @@ func onBehalf(doing string, m *metrics, f func()) {
 	for {
 		select {
 		case <-pending.wake:
-			writeLines(takeLines())
+			writePending()
 		case <-tick.C:
 			C.flb_keep_signals()
 			m.publish()
 		case <-done:
 			m.publish()
-			writeLines(leave())
+			leave()
 			return
 		}
 	}
@@ -101,26 +102,46 @@ func enter() {
 	pending.mu.Unlock()
 }
 
-// leave takes the lines too: after the last thread nobody else would.
-func leave() []logLine {
-	pending.mu.Lock()
-	defer pending.mu.Unlock()
-	pending.threads--
-	return take()
+// leave sees to the lines that are left: another thread writes them, or, where
+// this is the last one here, this one does.
+func leave() {
+	for {
+		pending.mu.Lock()
+		left := len(pending.lines) > 0
+		if pending.threads > 1 || !left {
+			pending.threads--
+			pending.room.Broadcast()
+			pending.mu.Unlock()
+			if left {
+				wake()
+			}
+			return
+		}
+		pending.mu.Unlock()
+		writePending()
+	}
 }
 
-func takeLines() []logLine {
-	pending.mu.Lock()
-	defer pending.mu.Unlock()
-	return take()
+// wake has a thread look at the lines; one that is awake finds them all.
+func wake() {
+	select {
+	case pending.wake <- struct{}{}:
+	default:
+	}
 }
 
-// take needs pending.mu.
-func take() []logLine {
+// writePending writes the lines that wait, in their order.
+func writePending() {
+	pending.writing.Lock()
+	defer pending.writing.Unlock()
+	pending.mu.Lock()
 	lines := pending.lines
 	pending.lines = nil
 	pending.room.Broadcast()
-	return lines
+	pending.mu.Unlock()
+	for _, l := range lines {
+		l.write()
+	}
 }
 
 // writeLine has a line written into the log.
@@ -132,27 +153,23 @@ func writeLine(level int, text string) {
 	}
 	if pending.threads == 0 {
 		pending.mu.Unlock()
-		writeLines([]logLine{line})
+		line.write()
 		return
 	}
 	pending.lines = append(pending.lines, line)
 	pending.mu.Unlock()
-	select {
-	case pending.wake <- struct{}{}:
-	default: // the thread that was woken finds this line too
-	}
+	wake()
 }
 
-func writeLines(lines []logLine) {
-	for _, l := range lines {
-		if C.flb_can_print() == 0 {
-			os.Stderr.Write(appendLine(nil, time.Now(), l.level, l.text))
-			continue
-		}
-		text := C.CString(l.text)
-		C.flb_print(C.int(l.level), text)
-		C.free(unsafe.Pointer(text))
+// write hands the line to Fluent Bit's log, by way of the thread it is called on.
+func (l logLine) write() {
+	if C.flb_can_print() == 0 {
+		os.Stderr.Write(appendLine(nil, time.Now(), l.level, l.text))
+		return
 	}
+	text := C.CString(l.text)
+	C.flb_print(C.int(l.level), text)
+	C.free(unsafe.Pointer(text))
 }
 
 // instanceLevel returns the log level of an instance, of none with nil.
