@@ -19,6 +19,7 @@ type destination struct {
 // destinations has a row for each plugin; fluent-bit.conf has an [OUTPUT] for each.
 var destinations = []destination{
 	{"cloudwatch", "CloudWatch Logs", lookAtLogs},
+	{"kinesis", "Kinesis Data Streams", lookAtKinesis},
 	{"firehose", "Data Firehose", lookAtFirehose},
 }
 
@@ -42,6 +43,20 @@ func lookAtLogs(aws *awslocal.Server) []place {
 			p.records = append(p.records, arrival{time.UnixMilli(e.Timestamp).UTC(), e.Message})
 		}
 		all = append(all, p)
+	}
+	return all
+}
+
+func lookAtKinesis(aws *awslocal.Server) []place {
+	var all []place
+	for _, st := range aws.Kinesis().Streams() {
+		byShard := make(map[string][]arrival)
+		for _, r := range st.Records() {
+			byShard[r.ShardID] = append(byShard[r.ShardID], arrival{text: string(r.Data)})
+		}
+		for _, id := range st.ShardIDs() {
+			all = append(all, place{[]string{"data stream " + st.Name, id}, byShard[id]})
+		}
 	}
 	return all
 }

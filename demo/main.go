@@ -64,6 +64,7 @@ func demo(ctx context.Context) (good bool, err error) {
 	aws, err := awslocal.Start(awslocal.Config{
 		Region:            region,
 		RefuseUnknownKeys: true,
+		KinesisStreams:    map[string]int{"fluentbit-kinesis": 2}, // shards
 		DeliveryStreams:   []string{"fluentbit-firehose"},
 		FirehoseDir:       filepath.Join(s.root, "s3"),
 	})

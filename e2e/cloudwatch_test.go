@@ -41,8 +41,8 @@ func writeNumbered(t *testing.T, records int) numbered {
 	}
 	w := bufio.NewWriter(f)
 	for i := range records {
-		fmt.Fprintf(w, `{"time":"%s","n":%d,"level":"info","service":"user-service","message":"ユーザーが登録されました \"%d\" <ok> & done","padding":"%s"}`+"\n",
-			n.at(i).Format("2006-01-02T15:04:05.000Z"), i, i, strings.Repeat("x", 60+i%40))
+		fmt.Fprintf(w, `{"time":"%s","n":%d,"level":"info","service":"user-service","message":%q,"padding":"%s"}`+"\n",
+			n.at(i).Format("2006-01-02T15:04:05.000Z"), i, numberedMessage(i), strings.Repeat("x", 60+i%40))
 	}
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
@@ -51,6 +51,11 @@ func writeNumbered(t *testing.T, records int) numbered {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// numberedMessage is the text of record i.
+func numberedMessage(i int) string {
+	return fmt.Sprintf("ユーザーが登録されました \"%d\" <ok> & done", i)
 }
 
 // at is the time of record i.
@@ -67,39 +72,68 @@ func (n numbered) service() string {
 	return "Parsers_File " + n.parsers + "\nscheduler.base 1\nscheduler.cap 3"
 }
 
-// arrived is what the events of some streams hold against the file.
+// arrived is what some records hold against the file.
 type arrived struct {
 	distinct, duplicates int
 	wrong                []string // at most a few
 	disorder             int      // events that came after a later one of their stream
+	seen                 []bool
 }
 
-func (n numbered) check(streams []*awslocal.LogStream) (a arrived) {
-	seen := make([]bool, n.records)
+// whole says that everything is there, once, and as it was written.
+func (a *arrived) whole(n numbered) bool {
+	return a.distinct == n.records && a.duplicates == 0 && len(a.wrong) == 0
+}
+
+func (a *arrived) String() string {
+	return fmt.Sprintf("%d distinct records, %d duplicates, wrong %q", a.distinct, a.duplicates, a.wrong)
+}
+
+// checkEvents looks at log streams.
+func (n numbered) checkEvents(streams ...*awslocal.LogStream) *arrived {
+	a := &arrived{seen: make([]bool, n.records)}
 	for _, st := range streams {
 		last := int64(0)
 		for _, e := range st.Events() {
-			var r struct{ N *int }
-			switch err := json.Unmarshal([]byte(e.Message), &r); {
-			case err != nil || r.N == nil || *r.N < 0 || *r.N >= n.records:
-				a.note("not a record of the file: %.200s", e.Message)
-				continue
-			case e.Timestamp != n.at(*r.N).UnixMilli():
-				a.note("record %d has the time %d, its own is %d", *r.N, e.Timestamp, n.at(*r.N).UnixMilli())
+			if i, ok := a.record(e.Message); ok && e.Timestamp != n.at(i).UnixMilli() {
+				a.note("record %d has the time %d, its own is %d", i, e.Timestamp, n.at(i).UnixMilli())
 			}
 			if e.Timestamp < last {
 				a.disorder++
 			}
 			last = max(last, e.Timestamp)
-			if seen[*r.N] {
-				a.duplicates++
-				continue
-			}
-			seen[*r.N] = true
-			a.distinct++
 		}
 	}
 	return a
+}
+
+// checkTexts looks at the data of records.
+func (n numbered) checkTexts(records [][]byte) *arrived {
+	a := &arrived{seen: make([]bool, n.records)}
+	for _, r := range records {
+		a.record(string(r))
+	}
+	return a
+}
+
+// record counts a record, and returns its number.
+func (a *arrived) record(text string) (i int, ok bool) {
+	var r struct {
+		N       *int
+		Message string
+	}
+	err := json.Unmarshal([]byte(text), &r)
+	if err != nil || r.N == nil || *r.N < 0 || *r.N >= len(a.seen) || r.Message != numberedMessage(*r.N) {
+		a.note("not a record of the file: %.200s", text)
+		return 0, false
+	}
+	if a.seen[*r.N] {
+		a.duplicates++
+		return *r.N, true
+	}
+	a.seen[*r.N] = true
+	a.distinct++
+	return *r.N, true
 }
 
 func (a *arrived) note(format string, args ...any) {
@@ -159,13 +193,13 @@ func TestTail(t *testing.T) {
 			took := time.Since(began)
 			p.stop(20 * time.Second)
 
-			a := n.check(aws.Logs().Streams())
+			a := n.checkEvents(aws.Logs().Streams()...)
 			counts := aws.Counts("PutLogEvents")
 			tailTable.add(c.workers, fmt.Sprintf("%.0f%%", 100*c.throttle), a.distinct, a.duplicates, a.disorder,
 				counts.Requests, aws.FaultsPlayed()["PutLogEvents"][awslocal.Throttle],
 				fmt.Sprintf("%.1f", took.Seconds()), fmt.Sprintf("%.2f", p.cpu().Seconds()))
-			if a.distinct != records || a.duplicates != 0 || len(a.wrong) > 0 {
-				t.Errorf("delivered %d of %d, duplicates %d, wrong %q", a.distinct, records, a.duplicates, a.wrong)
+			if !a.whole(n) {
+				t.Errorf("of %d records arrived: %v", records, a)
 			}
 			if c.workers == 1 && a.disorder > 0 {
 				t.Errorf("%d events came after a later one", a.disorder)
@@ -263,8 +297,8 @@ func TestTwoInstances(t *testing.T) {
 	})
 	p.stop(20 * time.Second)
 	for _, group := range []string{"one", "two"} {
-		if a := n.check([]*awslocal.LogStream{aws.Logs().Stream(group, "all")}); a.distinct != records || a.duplicates != 0 || len(a.wrong) > 0 {
-			t.Errorf("group %s: delivered %d of %d, duplicates %d, wrong %q", group, a.distinct, records, a.duplicates, a.wrong)
+		if a := n.checkEvents(aws.Logs().Stream(group, "all")); !a.whole(n) {
+			t.Errorf("of %d records arrived in group %s: %v", records, group, a)
 		}
 	}
 	if _, ok := aws.Logs().Group("three"); ok {
