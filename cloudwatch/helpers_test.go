@@ -96,6 +96,16 @@ func (l *lines) none(t testing.TB, text string) {
 	}
 }
 
+// noErrors has no line that is an error.
+func (l *lines) noErrors(t testing.TB) {
+	t.Helper()
+	for _, line := range l.all() {
+		if strings.HasPrefix(line, "error ") {
+			t.Errorf("got %q", line)
+		}
+	}
+}
+
 // THE PLUGIN AND A SERVICE
 
 // rig is an output instance and the service behind it.
@@ -110,11 +120,7 @@ type rig struct {
 // on loopback, unless the options (name, value, name, value) say otherwise.
 func newRig(t testing.TB, cfg awslocal.Config, opts ...string) *rig {
 	t.Helper()
-	srv, err := awslocal.Start(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(srv.Close)
+	srv := startServer(t, cfg)
 	return newRigOn(t, srv, srv.URL, opts...)
 }
 
@@ -128,9 +134,15 @@ func newRigOn(t testing.TB, srv *awslocal.Server, url string, opts ...string) *r
 	return &rig{Plugin: p, t: t, srv: srv, log: log}
 }
 
+var opened atomic.Int32
+
 // open starts an output. An option given twice has the later value.
 func open(url string, opts ...string) (*Plugin, *lines, error) {
-	all := map[string]string{"region": "us-east-1", "endpoint": url, "log_group_name": "g", "log_stream_name": "s", "auto_create_group": "true"}
+	all := map[string]string{
+		// Of its own for each, or outputs would share what is known of their credentials.
+		"no_proxy": fmt.Sprintf("output-%d.example.com", opened.Add(1)),
+		"region":   "us-east-1", "endpoint": url, "log_group_name": "g", "log_stream_name": "s", "auto_create_group": "true",
+	}
 	for i := 0; i < len(opts); i += 2 {
 		all[opts[i]] = opts[i+1]
 	}
@@ -200,7 +212,9 @@ func (r *rig) account(in, sent, pending int, dropped ...any) {
 }
 
 // messages are those of a stream, in the order of their arrival.
-func (r *rig) messages(group, stream string) []string { return r.srv.Logs().Stream(group, stream).Messages() }
+func (r *rig) messages(group, stream string) []string {
+	return r.srv.Logs().Stream(group, stream).Messages()
+}
 
 // wantOnce wants records first to last-1 (see numbered) to be in the stream, each
 // as often as twice says, by default once.
@@ -337,3 +351,22 @@ func (p *peak) begin() {
 }
 
 func (p *peak) end() { p.now.Add(-1) }
+
+func startServer(t testing.TB, cfg awslocal.Config) *awslocal.Server {
+	t.Helper()
+	srv, err := awslocal.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+func writeFile(t testing.TB, data []byte) (path string) {
+	t.Helper()
+	path = t.TempDir() + "/file"
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

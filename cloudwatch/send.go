@@ -24,7 +24,8 @@ type sender struct {
 	last  *batch // the open batch of the newest event: mostly the next one's too
 
 	begun time.Time
-	slots chan struct{} // one for each call that may be under way
+	slots chan struct{} // one for each PutLogEvents call that may be under way
+	tools chan struct{} // and for each group and stream that may be in the making
 	lanes map[target]*lane
 	wait  sync.WaitGroup
 }
@@ -37,7 +38,7 @@ type lane struct {
 }
 
 func (p *Plugin) newSender(f *delivery.Flush) *sender {
-	return &sender{p: p, flush: f, begun: time.Now(), slots: make(chan struct{}, p.concurrency)}
+	return &sender{p: p, flush: f, begun: time.Now(), slots: make(chan struct{}, p.concurrency), tools: make(chan struct{}, p.concurrency)}
 }
 
 // batch returns the open batch of a stream.
@@ -150,19 +151,6 @@ func (s *sender) deliver(b *batch) (more bool) {
 	return more
 }
 
-// retain has the retention of a group set that has got events, unless the flush
-// has taken long enough.
-func (s *sender) retain(group string) {
-	if !s.p.retains() {
-		return
-	}
-	s.slots <- struct{}{}
-	defer func() { <-s.slots }()
-	if until := s.patience(s.begun); time.Now().Before(until) {
-		s.p.retainExisting(until, group)
-	}
-}
-
 // patience is until when is done what keeps from calling, as making a stream
 // or waiting for another flush that does: the flush's budget, or a call's own
 // deadline if that is later.
@@ -234,27 +222,17 @@ func (s *sender) call(st *stream, b *batch, first bool) (v delivery.Verdict, cal
 	if !f.Wait(&st.pace) {
 		return v, false
 	}
-	s.slots <- struct{}{}
-	defer func() { <-s.slots }()
-	if !f.Wait(&p.pace) {
+	a := attempt{made: st.made.Load(), inTurn: inTurn, first: first}
+	answer, called, err := s.put(st, b, token, &a)
+	switch {
+	case !called:
 		return v, false
-	}
-
-	made := st.made.Load()
-	body := b.request(token)
-	if !first {
-		p.Add(delivery.Resent, b.Len())
-	}
-	p.Add(delivery.Requests, 1)
-	begun := time.Now()
-	answer, err := awsx.PutLogEvents(context.Background(), p.client, st.group, st.stream, awsx.NewBody(body), p.put...)
-	if err != nil {
-		return s.failed(until, st, b, attempt{made, inTurn, begun}, err), true
+	case err != nil:
+		return s.failed(until, st, b, a, err), true
 	}
 	if inTurn {
 		st.expect(answer.NextSequenceToken, true)
 	}
-	p.Add(delivery.Bytes, len(body))
 	st.pace.Faster()
 	p.pace.Faster()
 	s.accepted(b, answer.Rejected)
@@ -266,9 +244,31 @@ func (s *sender) call(st *stream, b *batch, first bool) (v delivery.Verdict, cal
 
 // attempt is what was known when a call was made.
 type attempt struct {
-	made   int32
+	made   int32 // how often the stream had been made
 	inTurn bool
+	first  bool // of this batch
 	begun  time.Time
+}
+
+// put makes the call itself, in one of the flush's slots.
+func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer awsx.LogEventsAnswer, called bool, err error) {
+	p := s.p
+	s.slots <- struct{}{}
+	defer func() { <-s.slots }()
+	if !s.flush.Wait(&p.pace) {
+		return answer, false, nil
+	}
+	if !a.first {
+		p.Add(delivery.Resent, b.Len())
+	}
+	p.Add(delivery.Requests, 1)
+	body := b.request(token)
+	a.begun = time.Now()
+	answer, err = awsx.PutLogEvents(context.Background(), p.client, st.group, st.stream, awsx.NewBody(body), p.put...)
+	if err == nil {
+		p.Add(delivery.Bytes, len(body))
+	}
+	return answer, true, err
 }
 
 // failed deals with an error of PutLogEvents.
@@ -289,7 +289,7 @@ func (s *sender) failed(until time.Time, st *stream, b *batch, a attempt, err er
 		v.Action = delivery.AgainNow
 	}
 	if v.Action == delivery.Create {
-		err := p.create(until, st, a.made, v.Reason)
+		err := s.create(until, st, a.made, v.Reason)
 		if err == nil {
 			return delivery.Verdict{Action: delivery.AgainNow, Reason: v.Reason}
 		}

@@ -2,7 +2,6 @@ package cloudwatch
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,41 +130,46 @@ func (ts *targets) group(name string) *group {
 // missing too, as far as the options allow, until a certain time. seen is the
 // count of the stream's makings at the time of that call, and why what its
 // answer said.
-func (p *Plugin) create(until time.Time, st *stream, seen int32, why string) error {
+//
+// It has no slot meanwhile: making streams may have to go slowly, and the events
+// of others do not wait for it.
+func (s *sender) create(until time.Time, st *stream, seen int32, why string) error {
+	s.tools <- struct{}{}
+	defer func() { <-s.tools }()
 	if !st.making.enter(until) {
-		return fmt.Errorf("cannot create log stream %q in log group %q: %w", st.stream, st.group, errNoTime)
+		return &makingError{"log stream", errNoTime}
 	}
 	defer st.making.leave()
 	if st.made.Load() != seen {
 		return nil
 	}
-	if !p.createStream {
+	if !s.p.createStream {
 		return &switchedOffError{why, "auto_create_stream"}
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
-	g := p.targets.group(st.group)
+	g := s.p.targets.group(st.group)
 	groupSeen := g.made.Load()
-	err := p.makeStream(ctx, st)
+	err := s.makeStream(ctx, st)
 	if missing(err) {
-		if !p.createGroup {
+		if !s.p.createGroup {
 			return &switchedOffError{verdict(err).Reason, "auto_create_group"}
 		}
-		if err := p.remakeGroup(ctx, g, st.group, groupSeen); err != nil {
-			return fmt.Errorf("cannot create log group %q: %w", st.group, err)
+		if err := s.remakeGroup(ctx, until, g, st.group, groupSeen); err != nil {
+			return &makingError{"log group", err}
 		}
-		err = p.makeStream(ctx, st)
+		err = s.makeStream(ctx, st)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot create log stream %q in log group %q: %w", st.stream, st.group, err)
+		return &makingError{"log stream", err}
 	}
 	return nil
 }
 
 // makeStream creates a stream, or takes it as it is. Its gate is held.
-func (p *Plugin) makeStream(ctx context.Context, st *stream) error {
+func (s *sender) makeStream(ctx context.Context, st *stream) error {
 	in := &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &st.group, LogStreamName: &st.stream}
-	err := p.control(ctx, func() error { _, err := p.client.CreateLogStream(ctx, in); return err })
+	err := s.control(func() error { _, err := s.p.client.CreateLogStream(ctx, in); return err })
 	if err != nil && !alreadyExists(err) {
 		return err
 	}
@@ -177,38 +181,39 @@ func (p *Plugin) makeStream(ctx context.Context, st *stream) error {
 }
 
 // remakeGroup creates a group that was found missing, whether it was there
-// before or not, and sets its retention. seen is as in create.
-func (p *Plugin) remakeGroup(ctx context.Context, g *group, name string, seen int32) error {
-	if !g.making.enter(deadline(ctx)) {
+// before or not. seen is as in create.
+func (s *sender) remakeGroup(ctx context.Context, until time.Time, g *group, name string, seen int32) error {
+	if !g.making.enter(until) {
 		return errNoTime
 	}
 	defer g.making.leave()
 	if g.made.Load() != seen {
 		return nil
 	}
-	if err := p.makeGroup(ctx, name); err != nil {
+	if err := s.makeGroup(ctx, name); err != nil {
 		return err
 	}
 	g.made.Add(1)
-	p.retain(ctx, g, name)
+	g.retained.Store(false)
+	g.tried = time.Time{}
 	return nil
 }
 
 // makeGroup creates a group, or takes it as it is.
-func (p *Plugin) makeGroup(ctx context.Context, name string) error {
-	in := &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, LogGroupClass: types.LogGroupClass(p.groupClass)}
-	if len(p.groupTags) > 0 {
-		in.Tags = make(map[string]string, len(p.groupTags))
-		for _, t := range p.groupTags {
+func (s *sender) makeGroup(ctx context.Context, name string) error {
+	in := &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, LogGroupClass: types.LogGroupClass(s.p.groupClass)}
+	if len(s.p.groupTags) > 0 {
+		in.Tags = make(map[string]string, len(s.p.groupTags))
+		for _, t := range s.p.groupTags {
 			in.Tags[t.key] = t.value
 		}
 	}
-	err := p.control(ctx, func() error { _, err := p.client.CreateLogGroup(ctx, in); return err })
+	err := s.control(func() error { _, err := s.p.client.CreateLogGroup(ctx, in); return err })
 	if err != nil && !alreadyExists(err) {
 		return err
 	}
 	if err == nil {
-		p.Said.Info("created log group %q", name)
+		s.p.Said.Info("created log group %q", name)
 	}
 	return nil
 }
@@ -219,61 +224,58 @@ const retainAgain = time.Minute
 // retains says whether the options ask for groups to have a retention.
 func (p *Plugin) retains() bool { return p.createGroup && p.retentionDays > 0 }
 
-// retainExisting sets, once, the retention of a group that was not made from
-// here, as AWS's Go plugin does with auto_create_group. It comes after the
-// events: whatever becomes of it does not hold them up.
-func (p *Plugin) retainExisting(until time.Time, name string) {
-	g := p.targets.group(name)
-	if g.retained.Load() || !g.making.enter(time.Now()) {
-		return // or somebody else is at it
+// retain sets the retention of a group, once: as in AWS's Go plugin, also where
+// the group was there before. It comes after the events, so whatever becomes of
+// it does not hold them up. When the flush has taken long it is left to the next.
+func (s *sender) retain(name string) {
+	if !s.p.retains() {
+		return
+	}
+	g := s.p.targets.group(name)
+	if g.retained.Load() {
+		return
+	}
+	s.tools <- struct{}{}
+	defer func() { <-s.tools }()
+	until := s.patience(s.begun)
+	if !time.Now().Before(until) || !g.making.enter(time.Time{}) { // or somebody else is at it
+		return
 	}
 	defer g.making.leave()
 	if g.retained.Load() || time.Since(g.tried) < retainAgain {
 		return
 	}
+	g.tried = time.Now()
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
-	p.retain(ctx, g, name)
-}
-
-// retain sets the retention of a group that is known to exist. Its gate is held.
-func (p *Plugin) retain(ctx context.Context, g *group, name string) {
-	if !p.retains() {
+	in := &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: aws.Int32(int32(s.p.retentionDays))}
+	err := s.control(func() error { _, err := s.p.client.PutRetentionPolicy(ctx, in); return err })
+	if err != nil {
+		s.p.Said.Warn("retention", "cannot set the retention of log group %q to %d days, and tries again in a minute: %s",
+			name, s.p.retentionDays, createVerdict(err).Reason)
 		return
 	}
-	g.tried = time.Now()
-	in := &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: aws.Int32(int32(p.retentionDays))}
-	err := p.control(ctx, func() error { _, err := p.client.PutRetentionPolicy(ctx, in); return err })
-	g.retained.Store(err == nil)
-	if err != nil {
-		p.Said.Warn("retention", "cannot set the retention of log group %q to %d days, and tries again in a minute: %s",
-			name, p.retentionDays, createVerdict(err).Reason)
-	}
+	g.retained.Store(true)
 }
 
 // control makes a call that is about a group or stream itself. These have
 // quotas far below that of PutLogEvents, and a pace of their own: many new
-// streams at once must not slow down the events of the others. ctx has a deadline.
-func (p *Plugin) control(ctx context.Context, call func() error) error {
-	if !p.making.Wait(deadline(ctx)) {
+// streams at once must not slow down the events of the others.
+func (s *sender) control(call func() error) error {
+	if !s.flush.Wait(&s.p.making) {
 		return errNoTime
 	}
-	p.Add(delivery.Requests, 1)
+	s.p.Add(delivery.Requests, 1)
 	err := call()
 	switch {
 	case err == nil || alreadyExists(err):
-		p.making.Faster()
+		s.p.making.Faster()
 	case missing(err): // an answer to what was asked
 	case verdict(err).Slow:
-		p.Add(delivery.Throttled, 1)
-		p.making.Slower()
+		s.p.Add(delivery.Throttled, 1)
+		s.p.making.Slower()
 	default:
-		p.Add(delivery.Failed, 1)
+		s.p.Add(delivery.Failed, 1)
 	}
 	return err
-}
-
-func deadline(ctx context.Context) time.Time {
-	t, _ := ctx.Deadline()
-	return t
 }

@@ -47,8 +47,21 @@ func createVerdict(err error) delivery.Verdict {
 		v.Action = delivery.Later
 	}
 	v.Slow = false // Plugin.making has been told
+	var making *makingError
+	if errors.As(err, &making) {
+		v.Reason = "cannot create the " + making.what + ": " + verdict(making.err).Reason
+	}
 	return v
 }
+
+// makingError says that a stream, or its group, could not be made.
+type makingError struct {
+	what string // log group or log stream
+	err  error
+}
+
+func (e *makingError) Error() string { return "cannot create the " + e.what + ": " + e.err.Error() }
+func (e *makingError) Unwrap() error { return e.err }
 
 // switchedOffError says that something is missing which the options do not
 // allow to make.
