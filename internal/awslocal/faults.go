@@ -440,23 +440,24 @@ func (s *Server) trickle(w http.ResponseWriter, c *call, a answer, pause time.Du
 // cut ends the connection: by a reset, or in good order as far as TCP is
 // concerned. HTTP/2 has streams in place of connections.
 func cut(w http.ResponseWriter, reset bool) {
-	conn := takeOver(w)
+	conn, _ := takeOver(w)
 	if reset {
 		resetOnClose(conn)
 	}
 	_ = conn.Close()
 }
 
-// takeOver takes the TCP connection away from net/http.
-func takeOver(w http.ResponseWriter) net.Conn {
-	conn, _, err := http.NewResponseController(w).Hijack()
+// takeOver takes the TCP connection away from net/http. began says that part of
+// a next request has already been read from it.
+func takeOver(w http.ResponseWriter) (conn net.Conn, began bool) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // net/http's way to end an HTTP/2 stream; it recovers this value
 	}
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		return t.NetConn() // a TLS connection would say goodbye when closed
+		conn = t.NetConn() // a TLS connection would say goodbye when closed
 	}
-	return conn
+	return conn, rw.Reader.Buffered() > 0
 }
 
 // resetOnClose makes Close send RST.
@@ -475,7 +476,7 @@ type connections struct {
 // cutOnNextRequest waits for the next request to begin and resets the
 // connection, or until the client or closeAll closes it.
 func (h *connections) cutOnNextRequest(w http.ResponseWriter) {
-	conn := takeOver(w)
+	conn, began := takeOver(w)
 	h.mu.Lock()
 	if h.open == nil {
 		h.open = make(map[net.Conn]bool)
@@ -483,7 +484,9 @@ func (h *connections) cutOnNextRequest(w http.ResponseWriter) {
 	h.open[conn] = true
 	h.mu.Unlock()
 
-	_, _ = conn.Read(make([]byte, 1))
+	if !began {
+		_, _ = conn.Read(make([]byte, 1))
+	}
 	resetOnClose(conn)
 	_ = conn.Close()
 	h.mu.Lock()

@@ -208,11 +208,25 @@ func TestReset(t *testing.T) {
 	s := faultServer(t, Config{})
 	s.Script("PutLogEvents", Fault{Kind: Reset}, Fault{Kind: LostAnswer})
 	for range 2 {
-		err := puts(t, s)["PutLogEvents"](testContext(t))
-		if !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("got %v, want a reset", err)
+		conn := dial(t, s)
+		rawOver(t, conn)
+		if all, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("got %q and %v, want a reset", all, err)
 		}
 	}
+}
+
+// dial connects to the server. Nothing on the connection takes more than 10 s.
+func dial(t testing.TB, s *Server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.URL[strings.LastIndexByte(s.URL, '/')+1:])
+	noError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	noError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	if s.CAPEM == nil {
+		return conn
+	}
+	return tls.Client(conn, tlsConfig(t, s))
 }
 
 // TestResetUnread: a reset takes the request away before it is read.
@@ -303,9 +317,14 @@ func TestSlow(t *testing.T) {
 
 	// A client that does not wait that long has sent nothing.
 	s.Script("PutLogEvents", Fault{Kind: Slow, Delay: time.Hour})
-	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
-	defer cancel()
-	if err := put(ctx); err == nil {
+	ctx, cancel := context.WithCancel(testContext(t))
+	ended := make(chan error, 1)
+	go func() { ended <- put(ctx) }()
+	if !waitFor(10*time.Second, func() bool { return s.FaultsPlayed()["PutLogEvents"][Slow] == 2 }) {
+		t.Fatal("the call did not come")
+	}
+	cancel()
+	if err := <-ended; err == nil {
 		t.Error("an hour passed")
 	}
 	if !s.WaitRequests("PutLogEvents", 4, 10*time.Second) {
@@ -318,14 +337,8 @@ func TestSlow(t *testing.T) {
 
 func TestTrickle(t *testing.T) {
 	s := faultServer(t, Config{})
-	// By hand, as the SDK closes the request's body as soon as an answer begins.
-	// If net/http is still looking whether there is more of it, that look fails,
-	// and the connection is dropped with the rest of the answer in it.
 	s.Script("PutLogEvents", Fault{Kind: Trickle, Delay: time.Microsecond})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
-	noError(t, err)
-	defer conn.Close()
-	noError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	conn := dial(t, s)
 	rawOver(t, conn)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	noError(t, err)
@@ -342,11 +355,16 @@ func TestTrickle(t *testing.T) {
 	for op, put := range puts(t, s) {
 		before := s.Counts(op)
 		s.Script(op, Fault{Kind: Trickle, Delay: time.Hour})
-		ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
-		if err := put(ctx); err == nil {
-			t.Errorf("%s: hours passed", op)
+		ctx, cancel := context.WithCancel(testContext(t))
+		ended := make(chan error, 1)
+		go func() { ended <- put(ctx) }()
+		if !s.WaitRequests(op, before.Requests+1, 10*time.Second) {
+			t.Fatalf("%s did not come", op)
 		}
 		cancel()
+		if err := <-ended; err == nil {
+			t.Errorf("%s: hours passed", op)
+		}
 		if !waitFor(10*time.Second, func() bool { return s.Counts(op).LostRecords == 3 }) {
 			t.Errorf("%s: %+v, want 3 lost", op, s.Counts(op))
 		}
@@ -359,10 +377,7 @@ func TestTrickle(t *testing.T) {
 func TestCloseAfter(t *testing.T) {
 	s := faultServer(t, Config{})
 	s.Script("PutLogEvents", Fault{Kind: CloseAfter})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
-	noError(t, err)
-	defer conn.Close()
-	noError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	conn := dial(t, s)
 	rawOver(t, conn)
 	all, err := io.ReadAll(conn) // ends with the connection
 	noError(t, err)
@@ -391,19 +406,6 @@ func rawOver(t testing.TB, conn net.Conn) {
 func TestStale(t *testing.T) {
 	for _, cfg := range []Config{{}, {TLS: true}} {
 		s := faultServer(t, cfg)
-		dial := func() net.Conn {
-			addr := s.URL[strings.LastIndexByte(s.URL, '/')+1:]
-			conn, err := net.Dial("tcp", addr)
-			noError(t, err)
-			t.Cleanup(func() { conn.Close() })
-			noError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-			if cfg.TLS {
-				c := sdkConfig(t, s).HTTPClient.(*http.Client).Transport.(*http.Transport).TLSClientConfig.Clone()
-				c.ServerName = "localhost"
-				return tls.Client(conn, c)
-			}
-			return conn
-		}
 		call := func(conn net.Conn) error {
 			rawOver(t, conn)
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -414,27 +416,24 @@ func TestStale(t *testing.T) {
 			return err
 		}
 		s.Script("PutLogEvents", Fault{Kind: Stale})
-		conn := dial()
+		conn := dial(t, s)
 		noError(t, call(conn))
 		if err := call(conn); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("second call on the connection: %v, want a reset", err)
 		}
-		noError(t, call(dial()))
+		noError(t, call(dial(t, s)))
 		if n := s.Counts("PutLogEvents"); n.Requests != 2 || n.Accepted != 2 || n.LostRecords != 0 {
 			t.Errorf("%+v, want two calls", n)
 		}
 		s.Script("PutLogEvents", Fault{Kind: Stale})
-		noError(t, call(dial()))
+		noError(t, call(dial(t, s)))
 		s.Close() // does not wait for the connection that is held
 	}
 }
 
 func TestIdleTimeout(t *testing.T) {
 	s := faultServer(t, Config{IdleTimeout: 30 * time.Millisecond})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
-	noError(t, err)
-	defer conn.Close()
-	noError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	conn := dial(t, s)
 	rawOver(t, conn)
 	if _, err := io.ReadAll(conn); err != nil {
 		t.Errorf("the idle connection was not closed: %v", err)
