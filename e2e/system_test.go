@@ -245,3 +245,147 @@ func shipped(t *testing.T, name string) string {
 	}
 	return path
 }
+
+// serviceLines are the lines of the [SERVICE] section of a shipped configuration
+// that the harness does not write itself.
+func serviceLines(t *testing.T, text string) string {
+	t.Helper()
+	head, _, _ := strings.Cut(text, "[INPUT]")
+	_, head, ok := strings.Cut(head, "[SERVICE]\n")
+	if !ok {
+		t.Fatal("the configuration has no [SERVICE]")
+	}
+	var lines []string
+	for _, l := range strings.Split(head, "\n") {
+		l = strings.TrimSpace(l)
+		key := strings.ToLower(strings.SplitN(l, " ", 2)[0])
+		if strings.HasPrefix(l, "#") || slices.Contains([]string{"flush", "grace", "log_level", "http_server", "http_listen", "http_port"}, key) {
+			continue
+		}
+		lines = append(lines, l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The DaemonSet's configuration with all three outputs, on a node whose pods run
+// in docker and one whose pods run in containerd: each record is in CloudWatch
+// Logs, Kinesis and Firehose, once, and is the article's.
+func TestDaemonSet(t *testing.T) {
+	for _, runtime := range []string{"docker", "containerd"} {
+		t.Run(runtime, func(t *testing.T) {
+			root := t.TempDir()
+			pods := []pod{nginxPod, userServicePod, quietPod, fluentbitPod}
+			for i := range pods {
+				pods[i].runtime = runtime
+			}
+			nginx, signup := object(t, article(t, "nginx.json")), object(t, article(t, "json.json"))
+			line := func(text, at string) string { return dockerLine(text, at) }
+			if runtime == "containerd" {
+				line = criLine
+				// No newline there, and the parser keeps whether the line is whole.
+				nginx["log"] = strings.TrimSuffix(nginx["log"].(string), "\n")
+				nginx["_p"] = "F"
+			}
+			texts := []string{
+				line(strings.TrimSuffix(nginx["log"].(string), "\n"), articleStamp),
+				line(signup["log"].(string), jsonStamp),
+				line("excluded", articleStamp),
+				line("by fluent bit itself", articleStamp), // excluded, too: the DaemonSet has the annotation
+			}
+			pods[3].annotations = map[string]string{"fluentbit.io/exclude": "true"}
+			for i, p := range pods {
+				appendTo(t, p.makeLog(t, root), texts[i])
+			}
+			api := startKubeAPI(t, pods...)
+			aws := startAWS(t, awslocal.Config{
+				Now:             func() time.Time { return articleTime },
+				KinesisStreams:  map[string]int{"fluentbit-kinesis": 2},
+				DeliveryStreams: []string{"fluentbit-firehose"},
+			})
+			const dir = "../deploy/kubernetes/"
+			outputs, err := filepath.Glob(dir + "components/output-*/output-*.conf")
+			if err != nil || len(outputs) != 3 {
+				t.Fatalf("outputs %v, %v", outputs, err)
+			}
+			for _, o := range outputs {
+				writeNew(t, filepath.Join(root, filepath.Base(o)), replace(t, read(t, o),
+					"${AWS_REGION}\n", "${AWS_REGION}\n    endpoint "+aws.URL+"\n",
+					"/var/lib/fluent-bit", filepath.Join(root, "state")))
+			}
+			if err := os.Mkdir(filepath.Join(root, "state"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			conf := replace(t, read(t, dir+"base/fluent-bit.conf"),
+				"/var/log/", "var/log/",
+				"/var/lib/fluent-bit", filepath.Join(root, "state"),
+				"/fluent-bit/parsers/parsers.conf", shipped(t, "demo/parsers.conf"),
+				"    Kube_URL            https://kubernetes.default.svc.cluster.local:443", api.filterLines())
+			p := start(t, run{dir: root, config: withoutService(t, conf), service: serviceLines(t, conf),
+				env: []string{"HOSTNAME=" + fluentbitPod.name, "AWS_REGION=us-east-2"}})
+			p.wait("all records have arrived", 30*time.Second, func() bool {
+				return aws.Logs().Total() >= 2 && aws.Kinesis().Total() >= 2 && aws.Firehose().Total() >= 2
+			})
+			if health, err := p.get("/api/v1/health"); err != nil || health != "ok\n" {
+				t.Errorf("the readiness probe got %q, %v", health, err)
+			}
+			if _, err := p.get("/"); err != nil {
+				t.Errorf("the liveness probe got %v", err)
+			}
+			p.stop(20 * time.Second)
+			if lines := slices.DeleteFunc(p.problems(), harmless); len(lines) > 0 {
+				t.Errorf("the log has errors or warnings: %q", lines)
+			}
+
+			checkAgainst(t, "CloudWatch's record of nginx", one(t, aws, nginxPod), nginx)
+			if got := one(t, aws, userServicePod); !reflect.DeepEqual(got["data"], signup["data"]) {
+				t.Errorf("CloudWatch's record has data %v, want %v", got["data"], signup["data"])
+			}
+			var kinesis, firehose []string
+			for _, r := range aws.Kinesis().Stream("fluentbit-kinesis").Records() {
+				kinesis = append(kinesis, string(r.Data))
+				if o := object(t, string(r.Data)); r.PartitionKey != o["kubernetes"].(map[string]any)["docker_id"] {
+					t.Errorf("the partition key is %q", r.PartitionKey)
+				}
+			}
+			for _, r := range aws.Firehose().Stream("fluentbit-firehose").Records() {
+				firehose = append(firehose, string(r))
+			}
+			checkAgainst(t, "Kinesis' record of nginx", ofPod(t, kinesis, nginxPod), nginx)
+			annotations := nginx["kubernetes"].(map[string]any)["annotations"].(map[string]any)
+			for k, v := range annotations { // the output's replace_dots
+				delete(annotations, k)
+				annotations[strings.ReplaceAll(k, ".", "_")] = v
+			}
+			checkAgainst(t, "Firehose's record of nginx", ofPod(t, firehose, nginxPod), nginx)
+			for name, n := range map[string]int{"CloudWatch": aws.Logs().Total(), "Kinesis": len(kinesis), "Firehose": len(firehose)} {
+				if n != 2 {
+					t.Errorf("%s has %d records, want 2", name, n)
+				}
+			}
+		})
+	}
+}
+
+// ofPod returns the only one of the records that is of a pod.
+func ofPod(t *testing.T, records []string, p pod) (found map[string]any) {
+	t.Helper()
+	for _, r := range records {
+		o := object(t, r)
+		if k, ok := o["kubernetes"].(map[string]any); ok && k["pod_name"] == p.name {
+			if found != nil {
+				t.Errorf("two records of %s", p.name)
+			}
+			found = o
+		}
+	}
+	return found
+}
