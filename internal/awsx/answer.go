@@ -113,8 +113,7 @@ var (
 )
 
 // parseRecordsAnswer reads what was answered to a request of n records. The
-// usual answer, all delivered, is told by its count of 0 and n ids in it,
-// without decoding them.
+// usual answer, all delivered, is told by its look alone.
 func parseRecordsAnswer(body []byte, n int, format recordsFormat) (RecordsAnswer, error) {
 	if allDelivered(body, n, format) {
 		return RecordsAnswer{}, nil
@@ -178,33 +177,48 @@ func (f FailedRecord) orNoResult() FailedRecord {
 	return f
 }
 
-// allDelivered looks for what only a wholly good answer has. A quotation mark
-// within a JSON string is escaped, so a key in quotation marks is a key.
+// allDelivered recognizes the usual answer, without white space and with
+// nothing in its list but n entries with an id. It takes a tenth of the time
+// that decoding takes.
 func allDelivered(body []byte, n int, format recordsFormat) bool {
-	_, after, found := bytes.Cut(body, []byte(`"`+format.count+`"`))
-	if !found {
+	head, list, found := bytes.Cut(body, []byte(`"`+format.list+`":[`))
+	end := bytes.LastIndexByte(list, ']')
+	if !found || end < 0 {
 		return false
 	}
-	after = bytes.TrimLeft(after, " \t\r\n")
-	after, found = bytes.CutPrefix(after, []byte(":"))
-	if !found {
+	list, tail := list[:end], list[end+1:]
+	count := []byte(`"` + format.count + `":0`)
+	if !bytes.HasPrefix(head, []byte("{")) || bytes.Count(head, []byte("{")) != 1 || !bytes.HasSuffix(tail, []byte("}")) || bytes.Count(tail, []byte("}")) != 1 {
 		return false
 	}
-	after = bytes.TrimLeft(after, " \t\r\n")
-	after, found = bytes.CutPrefix(after, []byte("0"))
-	if !found {
+	if !bytes.Contains(head, append(count, ',')) && !bytes.HasSuffix(tail, append(count, '}')) && !bytes.Contains(tail, append(count, ',')) {
 		return false
 	}
-	after = bytes.TrimLeft(after, " \t\r\n")
-	if len(after) == 0 || after[0] != ',' && after[0] != '}' {
-		return false
+	key := []byte(`{"` + format.id + `":"`)
+	for i := range n {
+		if i > 0 {
+			if list, found = bytes.CutPrefix(list, []byte(",")); !found {
+				return false
+			}
+		}
+		if list, found = bytes.CutPrefix(list, key); !found {
+			return false
+		}
+		quote, brace := bytes.IndexByte(list, '"'), bytes.IndexByte(list, '}')
+		if quote <= 0 || brace < quote {
+			return false
+		}
+		if more := list[quote+1 : brace]; len(more) > 0 && !isShardID(more) {
+			return false
+		}
+		list = list[brace+1:]
 	}
-	body = bytes.TrimSpace(body)
-	return body[0] == '{' && body[len(body)-1] == '}' &&
-		bytes.Count(body, []byte("{")) == bytes.Count(body, []byte("}")) && // not cut after an entry
-		bytes.Count(body, []byte(`"`+format.id+`":"`)) == n &&
-		!bytes.Contains(body, []byte(`"`+format.id+`":""`)) &&
-		!bytes.Contains(body, []byte(`"ErrorCode":"`))
+	return len(list) == 0
+}
+
+// isShardID says whether the rest of an entry is a shard id and nothing else.
+func isShardID(more []byte) bool {
+	return bytes.HasPrefix(more, []byte(`,"ShardId":"`)) && bytes.Count(more, []byte(`"`)) == 4 && more[len(more)-1] == '"'
 }
 
 // readObject calls field for each field of an object; null has none.

@@ -59,6 +59,11 @@ func TestParseRecordsAnswer(t *testing.T) {
 		{`{"Records":[` + good + `,` + good + `],"FailedRecordCount" : 0 , "EncryptionType":"KMS"}`, 2, ""},
 		{`{"FailedRecordCount":1,"Records":[` + good + `,` + bad + `]}`, 2, "1:InternalFailure"},
 		{`{"FailedRecordCount":2,"Records":[` + bad + `,` + good + `,` + bad + `]}`, 3, "0:InternalFailure 2:InternalFailure"},
+		{`{"x":{"FailedRecordCount":0,"Records":[` + good + `]}}`, 1, "0:" + none},
+		{`{"FailedRecordCount":0,"Records":[{"SequenceNumber":"49","ShardId":"s","ErrorCode":"X"}]}`, 1, "0:X"},
+		{`{"FailedRecordCount":0,"Records":[{"SequenceNumber":"4\"9","ShardId":"s"}]}`, 1, ""},
+		{`{"FailedRecordCount":0,"Records":[{"ShardId":"s","SequenceNumber":"49"}]}`, 1, ""},
+		{`{"FailedRecordCount":0,"Records":[` + good + ` ` + good + `]}`, 2, "error"},
 		// What the count says is not trusted where the entries say otherwise.
 		{`{"FailedRecordCount":0,"Records":[` + good + `,` + bad + `]}`, 2, "1:InternalFailure"},
 		{`{"FailedRecordCount":2,"Records":[` + good + `,` + good + `]}`, 2, ""},

@@ -470,6 +470,21 @@ func TestExpiredToken(t *testing.T) {
 	}
 }
 
+// The shared file may be unreadable by the time it is read again.
+func TestBrokenFile(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "config"))
+	s := load(t, Options{Endpoint: "http://127.0.0.1:9", Timeout: 6 * time.Second})
+	if _, err := s.shared.creds.Retrieve(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_PROFILE", "gone")
+	s.Invalidate(time.Now())
+	if _, err := s.shared.creds.Retrieve(testContext(t)); Classify(err).Class != NoCredentials {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Keys that were changed in the shared file are found once the old ones are refused.
 func TestChangedFile(t *testing.T) {
 	srv := local(t, awslocal.Config{Keys: map[string]string{"AKIDNEW": "new"}})

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"aws-for-fluent-bit/internal/awslocal"
@@ -137,6 +138,35 @@ func TestResendNotWanted(t *testing.T) {
 	}
 }
 
+func TestBodyOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		body io.Reader
+		want string
+	}{"none": {nil, "none"}, "no body": {http.NoBody, "none"}, "text": {strings.NewReader("text"), "text"}, "broken": {iotest.ErrReader(io.ErrClosedPipe), "error"}} {
+		req, err := http.NewRequest("POST", "http://127.0.0.1/", c.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := "none"
+		if b, err := bodyOf(req); err != nil {
+			got = "error"
+		} else if b != nil {
+			got = string(b.data)
+		}
+		if got != c.want {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+	req, err := http.NewRequest("POST", "http://127.0.0.1/", iotest.ErrReader(io.ErrClosedPipe))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *SendError
+	if _, err := (&httpClient{}).Do(req); !errors.As(err, &failed) || !failed.NotSent {
+		t.Errorf("got %v", err)
+	}
+}
+
 // rawServer serves each connection with a function of its number, from 1.
 func rawServer(t testing.TB, serve func(n int, c *net.TCPConn)) (url string) {
 	t.Helper()
@@ -229,7 +259,7 @@ func TestIdleConnectionsClosed(t *testing.T) {
 		}
 		time.Sleep(4 * time.Millisecond)
 	}
-	if good < calls*2/3 {
+	if good < calls/2 {
 		t.Errorf("%d of %d calls went well", good, calls)
 	}
 	if n := srv.Counts("PutLogEvents").Requests; n > calls {
@@ -268,7 +298,7 @@ func TestStale(t *testing.T) {
 
 // Whatever hangs, a call ends with its deadline.
 func TestHang(t *testing.T) {
-	const timeout = 200 * time.Millisecond
+	const timeout = 500 * time.Millisecond // enough for what does not hang, on a busy machine
 	silent := rawServer(t, func(int, *net.TCPConn) {})
 	headers := rawServer(t, func(_ int, c *net.TCPConn) {
 		answer(t, c, bufio.NewReader(c), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{")

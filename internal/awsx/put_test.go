@@ -23,6 +23,8 @@ import (
 	fhtypes "github.com/aws/aws-sdk-go-v2/service/firehose/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	ktypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"aws-for-fluent-bit/internal/awslocal"
 )
@@ -228,6 +230,23 @@ func TestUselessAnswer(t *testing.T) {
 	}
 }
 
+// The service may answer PutLogEvents without a word; then its request id shows
+// that it was the service.
+func TestEmptyAnswer(t *testing.T) {
+	for _, id := range []string{"", "id-1"} {
+		rt := roundTripper(func(req *http.Request) (*http.Response, error) {
+			io.Copy(io.Discard, req.Body)
+			return &http.Response{StatusCode: 200, Header: http.Header{"X-Amzn-Requestid": {id}}, Body: http.NoBody}, nil
+		})
+		s := load(t, Options{Endpoint: "http://127.0.0.1:9"})
+		s.config.HTTPClient = &httpClient{transport: rt}
+		_, err := PutLogEvents(testContext(t), s.CloudWatchLogs(), "g", "s", NewBody([]byte("{}")))
+		if (err == nil) != (id != "") {
+			t.Errorf("request id %q: got %v", id, err)
+		}
+	}
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
@@ -284,6 +303,20 @@ func TestParallelCalls(t *testing.T) {
 		}()
 	}
 	wg.Wait()
+}
+
+// Misuse of the middlewares is an error, not a panic.
+func TestMiddlewareMisuse(t *testing.T) {
+	if _, _, err := (&readyBody{}).HandleSerialize(testContext(t), middleware.SerializeInput{Request: 5}, nil); err == nil {
+		t.Error("a request that is none: no error")
+	}
+	empty := middleware.NewStack("none", smithyhttp.NewStackRequest)
+	if err := WithBody("x", NewBody(nil))(empty); err == nil {
+		t.Error("WithBody without a serializer: no error")
+	}
+	if err := WithAnswer(nil, nil)(empty); err == nil {
+		t.Error("WithAnswer without a deserializer: no error")
+	}
 }
 
 // quiet answers without a network, so that only the call itself is counted.

@@ -141,17 +141,10 @@ func (s *Session) Close() {
 	})
 }
 
-// Options returns what the session was loaded with.
-func (s *Session) Options() Options { return s.opts }
-
 // Invalidate is for a call that failed with class ExpiredCredentials. With true,
 // the next call will have newer credentials than one that began at the given
 // time, and is worth making at once; with false the refusal lasts.
 func (s *Session) Invalidate(begun time.Time) bool { return s.shared.creds.invalidate(begun) }
-
-// Config returns the SDK's configuration for a client of any service. The
-// option endpoint is not in it, as it belongs to one service.
-func (s *Session) Config() aws.Config { return s.config.Copy() }
 
 // CloudWatchLogs returns a client for CloudWatch Logs.
 func (s *Session) CloudWatchLogs(opts ...func(*cloudwatchlogs.Options)) *cloudwatchlogs.Client {
