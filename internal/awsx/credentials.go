@@ -3,10 +3,12 @@ package awsx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -242,7 +244,7 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(r *retry.StandardOptions) { r.MaxBackoff = time.Second })
 		}),
-		config.WithEndpointCredentialOptions(func(e *endpointcreds.Options) { e.HTTPClient = credentialsClient(o) }),
+		config.WithEndpointCredentialOptions(func(e *endpointcreds.Options) { e.HTTPClient = discreet{credentialsClient(o)} }),
 		config.WithAssumeRoleCredentialOptions(func(a *stscreds.AssumeRoleOptions) {
 			if c, ok := a.Client.(*sts.Client); ok {
 				a.Client = stsClient{c, atSTS}
@@ -300,6 +302,19 @@ func credentialsClient(o Options) *awshttp.BuildableClient {
 		})
 }
 
+// discreet keeps out of errors the path and query by which a credentials agent
+// knows who is asking: whoever reads them in a log could ask as well.
+type discreet struct{ endpointcreds.HTTPClient }
+
+func (d discreet) Do(req *http.Request) (*http.Response, error) {
+	resp, err := d.HTTPClient.Do(req)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		failed.URL = req.URL.Scheme + "://" + req.URL.Host
+	}
+	return resp, err
+}
+
 // stsOptions puts the custom endpoint in force, for every use of STS.
 func (o Options) stsOptions() func(*sts.Options) {
 	return func(s *sts.Options) {
@@ -334,7 +349,7 @@ func chainOf(cfg aws.Config, o Options) aws.CredentialsProvider {
 	source := cfg.Credentials
 	if o.CredentialsEndpoint != "" {
 		source = endpointcreds.New(o.CredentialsEndpoint, func(e *endpointcreds.Options) {
-			e.HTTPClient = cfg.HTTPClient
+			e.HTTPClient = discreet{cfg.HTTPClient}
 			e.Retryer = cfg.Retryer()
 		})
 	}

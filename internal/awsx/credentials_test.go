@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -352,6 +354,24 @@ func TestCredentialsEndpoint(t *testing.T) {
 	_, err := PutLogEvents(testContext(t), s.CloudWatchLogs(), "g", "s", NewBody([]byte("{}")))
 	if f := Classify(err); f.Class != NoCredentials {
 		t.Errorf("refused: got %+v, %v", f, err)
+	}
+}
+
+// What opens a credentials agent does not show in errors.
+func TestCredentialsErrorsAreDiscreet(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	agent := "http://" + closed.Addr().String()
+	req, err := http.NewRequest("GET", agent+"/s3cret?token=s3cret", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = discreet{http.DefaultClient}.Do(req)
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), agent) {
+		t.Errorf("got %v", err)
 	}
 }
 
