@@ -176,6 +176,7 @@ type front struct {
 	idle    time.Duration
 	http2   bool
 	server  *http.Server
+	ended   chan struct{} // closed when server accepts no more
 }
 
 // Start starts a server. It fails if an address cannot be listened on or is not
@@ -310,21 +311,26 @@ func (f *front) listen() error {
 	f.server.Protocols = new(http.Protocols)
 	f.server.Protocols.SetHTTP1(true)
 	f.server.Protocols.SetHTTP2(f.http2 && f.tls != nil)
-	go func(srv *http.Server) {
+	f.ended = make(chan struct{})
+	go func(srv *http.Server, ended chan struct{}) {
+		defer close(ended)
 		if f.tls != nil {
 			_ = srv.ServeTLS(ln, "", "") // ends with ErrServerClosed
 			return
 		}
 		_ = srv.Serve(ln)
-	}(f.server)
+	}(f.server, f.ended)
 	return nil
 }
 
 func (f *front) close() {
-	if f.server != nil {
-		_ = f.server.Close() // closes the listener and every connection; nothing to do about a failure
-		f.server = nil
+	if f.server == nil {
+		return
 	}
+	_ = f.server.Close() // closes the listener and every connection; nothing to do about a failure
+	// The port is only free once Accept has returned.
+	<-f.ended
+	f.server = nil
 }
 
 // Close stops the server, cuts all connections and lets go of hanging calls.
