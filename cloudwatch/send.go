@@ -264,7 +264,7 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 	p.Add(delivery.Requests, 1)
 	body := b.request(token)
 	a.begun = time.Now()
-	answer, err = awsx.PutLogEvents(context.Background(), p.client, st.group, st.stream, awsx.NewBody(body), p.put...)
+	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, awsx.NewBody(body), p.put...)
 	if err == nil {
 		p.Add(delivery.Bytes, len(body))
 	}

@@ -146,7 +146,7 @@ func (s *sender) create(until time.Time, st *stream, seen int32, why string) err
 	if !s.p.createStream {
 		return &switchedOffError{why, "auto_create_stream"}
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), until)
+	ctx, cancel := context.WithDeadline(s.flush.Context(), until)
 	defer cancel()
 	g := s.p.targets.group(st.group)
 	groupSeen := g.made.Load()
@@ -246,7 +246,7 @@ func (s *sender) retain(name string) {
 		return
 	}
 	g.tried = time.Now()
-	ctx, cancel := context.WithDeadline(context.Background(), until)
+	ctx, cancel := context.WithDeadline(s.flush.Context(), until)
 	defer cancel()
 	in := &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: aws.Int32(int32(s.p.retentionDays))}
 	err := s.control(func() error { _, err := s.p.client.PutRetentionPolicy(ctx, in); return err })

@@ -23,19 +23,19 @@ const maxAtOnce = 3
 // a pause. It returns false when the batch is not to be sent again in this
 // flush, since that is of no use or the budget is spent.
 func (f *Flush) Again(a *Attempts, v Verdict) bool {
-	f.failing.Store(true)
+	f.fails(true)
 	switch v.Action {
 	case AgainNow, Create:
 		if a.atOnce < maxAtOnce {
 			a.atOnce++
-			return time.Now().Before(f.deadline)
+			return time.Now().Before(f.Deadline())
 		}
 	case Refresh:
 		if a.refreshed {
 			return false
 		}
 		a.refreshed = true
-		return time.Now().Before(f.deadline)
+		return time.Now().Before(f.Deadline())
 	case Again:
 	default:
 		return false

@@ -44,6 +44,9 @@ type Env struct {
 	Log *logrus.Entry
 	// Counters are the instance's own; the host shows them as metrics.
 	Counters *Counters
+	// Ending says whether Fluent Bit was told to end; nil where that cannot be
+	// known. It is called often.
+	Ending func() bool
 }
 
 // Chunk is what a plugin's Flush gets.

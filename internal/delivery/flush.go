@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,8 @@ type Delivery struct {
 	ledger  *Ledger
 	carry   carry
 	summary summary
+	ending  ending
+	failing atomic.Bool // the last answer to any flush was a failure
 }
 
 // New reads the delivery options of an output from s. A plugin calls it after
@@ -47,6 +50,7 @@ func New(env Env, s *options.Set) *Delivery {
 	d := &Delivery{
 		Counters: env.Counters,
 		Said:     NewSaid(env.Log),
+		ending:   ending{asked: env.Ending},
 		carry:    carry{name: env.Name, config: configSum(s)},
 		budget:   s.Duration("retry_budget", 15*time.Second, 0, 10*time.Minute),
 		summary:  summary{every: s.Duration("summary_interval", 0, 0, 24*time.Hour), last: time.Now()},
@@ -103,6 +107,9 @@ type Flush struct {
 	settled []uint64
 	done    int // bits set in settled
 	ended   bool
+	ctx     context.Context
+	cancel  context.CancelFunc
+	watch   *time.Timer
 
 	room [16]uint64 // for settled: 1,024 records, as many as most chunks have
 }
@@ -115,6 +122,10 @@ func (d *Delivery) Begin(c Chunk) *Flush {
 		budget = min(budget, engineBudget)
 	}
 	f := &Flush{d: d, chunk: c, deadline: time.Now().Add(budget)}
+	if stop, ok := d.ending.deadline(); ok && d.failing.Load() && !time.Now().Before(stop) {
+		// What is dead is not worth another try for each chunk that is left.
+		f.failing.Store(true)
+	}
 	m, key := d.ledger.take(c)
 	f.key = key
 	f.settled = f.room[:0]
@@ -125,20 +136,18 @@ func (d *Delivery) Begin(c Chunk) *Flush {
 	return f
 }
 
-// Deadline is when the flush's budget is spent: nothing is sent again after it.
-func (f *Flush) Deadline() time.Time { return f.deadline }
-
 // Wait sleeps until a request to a destination may start. All of its paces must
 // let it. It returns false when that would be after the deadline, and also when
 // the deadline has passed and the flush's last request failed: of a dead
 // endpoint each further batch would learn the same, at a timeout each. As long
 // as requests succeed a flush goes on, however long it takes.
 func (f *Flush) Wait(paces ...*Pace) bool {
-	if f.failing.Load() && !time.Now().Before(f.deadline) {
+	deadline := f.Deadline()
+	if f.failing.Load() && !time.Now().Before(deadline) {
 		return false
 	}
 	for _, p := range paces {
-		if !p.Wait(f.deadline) {
+		if !p.Wait(deadline) {
 			return false
 		}
 	}
@@ -176,8 +185,16 @@ func (f *Flush) countTo(n int) {
 
 // Sent settles n records as delivered; index gives the k-th one's index.
 func (f *Flush) Sent(n int, index func(k int) int) {
-	f.failing.Store(false)
+	f.fails(false)
 	f.d.Add(Sent, f.settle(n, index))
+}
+
+// fails notes whether the last answer was a failure.
+func (f *Flush) fails(is bool) {
+	f.failing.Store(is)
+	if f.d.failing.Load() != is {
+		f.d.failing.Store(is)
+	}
 }
 
 // Drop settles n records as given up for reason; index gives the k-th one's index.
@@ -220,6 +237,7 @@ func (f *Flush) End(broken error) Result {
 	f.mu.Lock()
 	f.countTo(f.records)
 	f.ended = true
+	f.release()
 	// Not against the records walked this time: an earlier flush may have got further.
 	left := f.counted - f.done
 	f.mu.Unlock()

@@ -40,13 +40,24 @@ func Backoff(attempt int, asked time.Duration) time.Duration {
 // the chunk's last.
 func (f *Flush) Pause(attempt int, asked time.Duration) bool {
 	pause := Backoff(attempt, asked)
-	if left := time.Until(f.deadline); pause > left {
+	if left := time.Until(f.Deadline()); pause > left {
 		if asked <= 0 || left < min(asked, backoffCap) {
 			return false
 		}
 		pause = left
 	}
-	time.Sleep(pause)
+	return f.sleep(pause)
+}
+
+// sleep returns false early when Fluent Bit is to end and cannot wait so long.
+func (f *Flush) sleep(pause time.Duration) bool {
+	until := time.Now().Add(pause)
+	for left := pause; left > 0; left = time.Until(until) {
+		if f.Deadline().Before(until) {
+			return false
+		}
+		time.Sleep(min(left, watchEvery))
+	}
 	return true
 }
 

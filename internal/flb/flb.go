@@ -18,6 +18,7 @@ import "C"
 import (
 	"fmt"
 	"runtime/cgo"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,7 +82,7 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 		plugin := C.GoString(p.name)
 		name := instanceName(p.instance, plugin)
 		log := newLog(fmt.Sprintf("[output:%s:%s] ", plugin, name), instanceLevel(p.instance))
-		in, err := open(p, outputs[plugin], delivery.Env{Name: name, Log: log, Counters: new(delivery.Counters)})
+		in, err := open(p, outputs[plugin], delivery.Env{Name: name, Log: log, Counters: new(delivery.Counters), Ending: ending()})
 		if err != nil {
 			for _, problem := range strings.Split(err.Error(), "\n") {
 				log.Errorf("cannot start: %s", problem)
@@ -97,7 +98,20 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 	// On this very thread, the engine's; see metrics.
 	started.metrics = newMetrics(p.instance, started.name, started.counters)
 	p.context.remote_context = C.uintptr_t(cgo.NewHandle(started))
+	// Fluent Bit may well be idle from here on, and it runs on every node of a
+	// cluster. This takes 1 ms and gives back 10 MB of 22.
+	debug.FreeOSMemory()
+	C.flb_forget_pages()
 	return int(delivery.OK)
+}
+
+// ending returns what tells whether Fluent Bit was told to end, nil when nothing
+// does.
+func ending() func() bool {
+	if C.flb_ending() < 0 {
+		return nil
+	}
+	return func() bool { return C.flb_ending() > 0 }
 }
 
 func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *instance, err error) {

@@ -11,6 +11,8 @@ static int (*output_log_check)(struct flb_output_instance *, int);
 static const char *(*output_name)(struct flb_output_instance *);
 static void *(*output_get_cmt_instance)(struct flb_output_instance *);
 
+static volatile sig_atomic_t *exit_signal;
+
 typedef void *(*create_fn)(void *cmt, char *ns, char *subsystem, char *name, char *help,
                            int labels, char **keys);
 typedef int (*set_fn)(void *metric, uint64_t timestamp, double value, int labels, char **values);
@@ -32,6 +34,12 @@ void flb_resolve(void)
     LOOK_UP(counter_set, "cmt_counter_set");
     LOOK_UP(gauge_create, "cmt_gauge_create");
     LOOK_UP(gauge_set, "cmt_gauge_set");
+    exit_signal = dlsym(RTLD_DEFAULT, "exit_signal");
+}
+
+int flb_ending(void)
+{
+    return exit_signal == NULL ? -1 : *exit_signal != 0;
 }
 
 int flb_can_print(void)

@@ -52,6 +52,10 @@ void *flb_metrics(struct flb_output_instance *ins);
 void *flb_metric_create(void *cmt, int gauge, char *name, char *help, int labels);
 void flb_metrics_set(const struct metric *metrics, const double *values, int n);
 
+/* flb_ending says whether a signal told Fluent Bit to end, which it notes in
+   exit_signal (src/fluent-bit.c); -1 when that cannot be told. */
+int flb_ending(void);
+
 /*
  * flb_keep_signals notes who handles SIGSEGV and SIGFPE when first called, and
  * later sees to it that they still do.
@@ -63,5 +67,15 @@ void flb_metrics_set(const struct metric *metrics, const double *values, int n);
  * would end the process instead of being recovered.
  */
 void flb_keep_signals(void);
+
+/*
+ * flb_forget_pages takes the library's own code and constants out of this
+ * process's resident memory, into which loading and starting brought nearly all
+ * of them: relocations are read once, most code never runs. What is used comes
+ * back by page faults, from the page cache. The segments that are written to
+ * are left alone; the others are the file's to the last byte, since the library
+ * is linked with -z text.
+ */
+void flb_forget_pages(void);
 
 #endif
