@@ -10,8 +10,9 @@ LOADERS := $(NAMES:%=$(BIN)/%.so)
 GOTAGS  ?=
 
 # -soname: the loaders ask for the library by this name. The version script
-# hides everything that is not part of the boundary.
-EXTLD   := -Wl,-soname,libaws-for-fluent-bit.so -Wl,--version-script=$(CURDIR)/loader/library.map
+# hides everything that is not part of the boundary. -z text: no code is changed
+# while the library is loaded, see flb_forget_pages.
+EXTLD   := -Wl,-soname,libaws-for-fluent-bit.so -Wl,-z,text -Wl,--version-script=$(CURDIR)/loader/library.map
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*') \
            $(wildcard internal/flb/*.c internal/flb/*.h) go.mod go.sum loader/library.map
 

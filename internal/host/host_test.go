@@ -607,6 +607,26 @@ func TestRoundsDoNotGrow(t *testing.T) {
 	}
 }
 
+// Starting leaves less resident than loading brought in.
+func TestStartGivesMemoryBack(t *testing.T) {
+	h := start(t, Config{})
+	loaded, err := h.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := initProbe(t, h, 1)
+	started, err := h.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("loaded %+v, started %+v", loaded, started)
+	if started.Resident > loaded.Resident-2<<20 {
+		t.Errorf("resident are %d bytes when loaded and %d when started", loaded.Resident, started.Resident)
+	}
+	wantFlush(t, in, "panic", delivery.Retry) // and what was given back works
+	wantFlush(t, in, "ok", delivery.OK)
+}
+
 // What each file shows is checked by the script behind `make symbols`.
 func TestSymbols(t *testing.T) {
 	dir := build(t, Variant{Probe: true})
