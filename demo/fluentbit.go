@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -76,8 +75,7 @@ func stop(cmd *exec.Cmd, ended <-chan error) error {
 		return err
 	case <-time.After(grace):
 		_ = cmd.Process.Kill() // it may end in this moment
-		<-ended
-		return errors.New("it had to be killed")
+		return fmt.Errorf("it had to be killed: %w", <-ended)
 	}
 }
 

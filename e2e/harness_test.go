@@ -229,21 +229,6 @@ func (p *process) cpu() time.Duration {
 	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 }
 
-// rss is the resident memory of the running process in bytes.
-func (p *process) rss() int {
-	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(text)
-	if m == nil {
-		p.t.Fatal("no VmRSS in /proc/pid/status")
-	}
-	kb, _ := strconv.Atoi(string(m[1])) // digits only
-	return kb << 10
-}
-
 // logLine is how a line of Fluent Bit's log begins, colors left out.
 var logLine = regexp.MustCompile(`^\[\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)?\] \[ *(\w+)\] (.*)$`)
 
