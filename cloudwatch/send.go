@@ -1,7 +1,6 @@
 package cloudwatch
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -207,12 +206,12 @@ func (s *sender) call(st *stream, b *batch, first bool) (v delivery.Verdict, cal
 	p, f := s.p, s.flush
 	until := s.patience(time.Now())
 	// Who comes while the stream is being made need not find it missing too.
-	if st.making.enter(until) {
+	if st.making.enter(f, until) {
 		st.making.leave()
 	}
 	token, inTurn := st.sequence()
 	if inTurn {
-		if !st.turn.enter(until) {
+		if !st.turn.enter(f, until) {
 			return v, false
 		}
 		defer st.turn.leave()

@@ -34,7 +34,10 @@ var actions = map[Class]delivery.Action{
 func Verdict(err error, table map[string]delivery.Action) delivery.Verdict {
 	f := Classify(err)
 	action, ok := table[f.Code]
-	if !ok {
+	switch {
+	case f.Class == ConnectionLost && f.Stale:
+		action = delivery.AgainNow // most likely it was closed before the request came
+	case !ok || f.Class == NoCredentials: // then the code is STS's, and not in the table's terms
 		action = actions[f.Class]
 	}
 	return delivery.Verdict{
