@@ -17,6 +17,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"runtime/cgo"
 	"runtime/debug"
 	"strings"
@@ -59,6 +60,7 @@ type instance struct {
 // FLB_ERROR, 0, which is what Fluent Bit takes for success here.
 func Register(def unsafe.Pointer, name, description string) (result int) {
 	result = -1
+	process.Store(int64(os.Getpid()))
 	onBehalf("register", nil, func() {
 		result = output.FLBPluginRegister(def, name, description)
 	})
@@ -76,6 +78,11 @@ func Unregister(def unsafe.Pointer) {
 // Bit then ends, which is what it does for a bad configuration of its own.
 func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 	p := (*C.struct_go_plugin)(plugin)
+	if forked() {
+		// Fluent Bit's daemon mode forks after it has loaded its plugins.
+		logLine{levelError, "[aws-for-fluent-bit] cannot start after a fork: go plugins and fluent bit's daemon mode (-d, Daemon on) do not go together"}.write()
+		return int(delivery.Error)
+	}
 	engine := syscall.Gettid()
 	var started *instance
 	onBehalf("start", nil, func() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -176,6 +177,9 @@ func TestLogPanicCutsLongStacks(t *testing.T) {
 
 // Whatever f does, the thread comes back.
 func TestOnBehalf(t *testing.T) {
+	process.Store(int64(os.Getpid()) + 1) // as after a fork
+	onBehalf("a test", nil, func() { t.Error("ran in a forked process") })
+	process.Store(int64(os.Getpid()))
 	for name, f := range map[string]func(){
 		"returns": func() {},
 		"panics":  func() { panic("injected by the test") },

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -53,6 +54,14 @@ var (
 // handlers looked after during a long flush.
 const tickEvery = 2 * time.Second
 
+// process is the id of the process that the library was loaded into.
+var process atomic.Int64
+
+// forked says that this process is another one. A Go runtime does not outlive a
+// fork: the other threads are gone, and a goroutine that is waited for may never
+// run. So nothing may be started here.
+func forked() bool { return process.Load() != int64(os.Getpid()) }
+
 // onBehalf runs f on a goroutine, and comes back when f has. The calling thread
 // is one of Fluent Bit's; until then it does what only such a thread can do. A
 // panic in f is logged as one in doing. m may be nil.
@@ -61,6 +70,9 @@ const tickEvery = 2 * time.Second
 // tied to its thread, and each time it waits for another goroutine that costs
 // two switches of threads.
 func onBehalf(doing string, m *metrics, f func()) {
+	if forked() {
+		return
+	}
 	setUp.Do(func() {
 		C.flb_resolve()
 		pending.wake = make(chan struct{}, 1)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +30,8 @@ type fluentBit struct {
 	exited  chan error
 }
 
-// startFluentBit takes the lines of the [SERVICE] section and what follows it.
+// startFluentBit takes the lines of the [SERVICE] section, where DIR stands for
+// the working directory, and what follows it.
 func startFluentBit(t *testing.T, service, config string, loaders ...string) *fluentBit {
 	t.Helper()
 	program, err := exec.LookPath("fluent-bit")
@@ -44,7 +46,7 @@ func startFluentBit(t *testing.T, service, config string, loaders ...string) *fl
 	l.Close()
 	f := &fluentBit{t: t, dir: t.TempDir(), metrics: fmt.Sprintf("http://127.0.0.1:%d", port), exited: make(chan error, 1)}
 	text := fmt.Sprintf("[SERVICE]\n  flush 0.2\n  grace 2\n  scheduler.base 1\n  scheduler.cap 2\n"+
-		"  http_server on\n  http_listen 127.0.0.1\n  http_port %d\n%s\n%s", port, service, config)
+		"  http_server on\n  http_listen 127.0.0.1\n  http_port %d\n%s\n%s", port, strings.ReplaceAll(service, "DIR", f.dir), config)
 	file := filepath.Join(f.dir, "fluent-bit.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -156,7 +158,7 @@ func TestFluentBitLogMetricsAndPanics(t *testing.T) {
 		"[OUTPUT]\n  name probe\n  match *\n  alias second\n"
 	t.Setenv("SAID", "100 %s")
 	t.Setenv("FLB_LOG_LEVEL", "")
-	f := startFluentBit(t, "  log_level info\n  log_file log", config, probeLoader(t),
+	f := startFluentBit(t, "  log_level info\n  log_file DIR/log", config, probeLoader(t),
 		// Loaded and not used: one library stands behind all of them.
 		filepath.Join(build(t, Variant{Probe: true}), "cloudwatch.so"),
 		filepath.Join(build(t, Variant{Probe: true}), "kinesis.so"))
@@ -209,6 +211,28 @@ func TestFluentBitHotReload(t *testing.T) {
 	}
 	f.stop()
 	f.wait("stderr", `\[output:probe:second\] exit: fluent bit ends`, 1)
+}
+
+// A Go runtime does not outlive a fork: without a word Fluent Bit would hang.
+func TestFluentBitDaemon(t *testing.T) {
+	f := startFluentBit(t, "  log_level info\n  log_file DIR/log\n  daemon on",
+		dummy("echo", 1)+"[OUTPUT]\n  name probe\n  match *\n", probeLoader(t))
+	f.wait("stderr", `switching to background mode \(PID=\d+\)`, 1)
+	pid, err := strconv.Atoi(regexp.MustCompile(`PID=(\d+)`).FindStringSubmatch(f.read("stderr"))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(pid, syscall.SIGKILL)
+	f.wait("log", `\[error\] \[aws-for-fluent-bit\] cannot start after a fork: .*daemon mode`, 1)
+	for range 1000 {
+		// The orphan may stay a zombie where nobody waits for orphans.
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the daemon does not end")
 }
 
 func TestFluentBitRefusesToStart(t *testing.T) {
