@@ -19,7 +19,7 @@ import (
 
 // maxBodyBytes bounds a request body, compressed or not. The largest request
 // allowed, PutRecords with 10 MiB of data in base64, is below 15 MiB.
-const maxBodyBytes = 32 << 20
+const maxBodyBytes = 16 << 20
 
 // call is one API request on its way through the server.
 type call struct {
@@ -278,7 +278,7 @@ func (s *Server) readBody(w http.ResponseWriter, c *call) (release func(), bad *
 		c.body = raw
 		return release, nil
 	case encoding == "gzip" && c.rec.Operation == "PutLogEvents":
-		body, err := gunzip(raw)
+		body, err := gunzip(raw, maxBodyBytes)
 		if err != nil {
 			return release, refuse("SerializationException", "cannot decompress the body: %v", err)
 		}
@@ -289,14 +289,15 @@ func (s *Server) readBody(w http.ResponseWriter, c *call) (release func(), bad *
 	}
 }
 
-func gunzip(raw []byte) ([]byte, error) {
+// gunzip decompresses a body that may have limit bytes when decompressed.
+func gunzip(raw []byte, limit int64) ([]byte, error) {
 	zr, err := gzip.NewReader(bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(zr, maxBodyBytes+1))
-	if err == nil && len(body) > maxBodyBytes {
-		err = errors.New("more than 32 MiB")
+	body, err := io.ReadAll(io.LimitReader(zr, limit+1))
+	if err == nil && int64(len(body)) > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
 	}
 	return body, err
 }

@@ -22,22 +22,16 @@ func decode(body []byte, v any) error {
 	if !utf8.Valid(body) {
 		return errors.New("the request is not valid UTF-8")
 	}
-	if !json.Valid(body) {
-		return syntaxError(body)
+	err := json.Unmarshal(body, v)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return err
 	}
 	w := walker{data: body}
 	if err := w.value(reflect.TypeOf(v).Elem()); err != nil {
 		return err
 	}
-	return json.Unmarshal(body, v)
-}
-
-func syntaxError(body []byte) error {
-	var v json.RawMessage
-	if err := json.Unmarshal(body, &v); err != nil {
-		return err
-	}
-	return errors.New("the request is not valid JSON")
+	return err // a value of the wrong type, or nil
 }
 
 // walker goes over JSON text that is known to be valid.
@@ -139,24 +133,26 @@ func (w *walker) object(t reflect.Type) error {
 func (w *walker) str() ([]byte, error) {
 	w.pos++
 	start := w.pos
+	quote := w.nextQuote()
 	for {
-		switch w.data[w.pos] {
-		case '"':
-			w.pos++
-			return w.data[start : w.pos-1], nil
-		case '\\':
-			if w.data[w.pos+1] == 'u' {
-				if err := w.escapedRune(); err != nil {
-					return nil, err
-				}
-				continue
-			}
+		escape := bytes.IndexByte(w.data[w.pos:quote], '\\')
+		if escape < 0 {
+			w.pos = quote + 1
+			return w.data[start:quote], nil
+		}
+		w.pos += escape
+		if w.data[w.pos+1] != 'u' {
 			w.pos += 2
-		default:
-			w.pos++
+		} else if err := w.escapedRune(); err != nil {
+			return nil, err
+		}
+		if quote < w.pos { // it was an escaped one
+			quote = w.nextQuote()
 		}
 	}
 }
+
+func (w *walker) nextQuote() int { return w.pos + bytes.IndexByte(w.data[w.pos:], '"') }
 
 // escapedRune passes over a \u escape, or the two of a surrogate pair.
 func (w *walker) escapedRune() error {
@@ -233,7 +229,7 @@ func membersOf(t reflect.Type) map[string]member {
 // blob decodes base64 as it must be: standard alphabet, padded, no line breaks,
 // no stray bits. encoding/json lets the last two through.
 func blob(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") {
+	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0 {
 		return nil, errors.New("line break in base64")
 	}
 	return strictBase64.DecodeString(s)

@@ -93,7 +93,7 @@ func TestMalformedCalls(t *testing.T) {
 		{"GET", put, "{}", func(r *http.Request) { r.Method = http.MethodGet }, 405, "UnknownOperationException"},
 		{"chunked", put, "{}", func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), -1 }, 411, "MissingContentLength"},
 		{"no body", put, "", nil, 400, "SerializationException"},
-		{"more than 32 MiB", put, strings.Repeat(" ", maxBodyBytes+1), nil, 413, "RequestEntityTooLargeException"},
+		{"more than 16 MiB", put, strings.Repeat(" ", maxBodyBytes+1), nil, 413, "RequestEntityTooLargeException"},
 	}
 	for _, tt := range tests {
 		status, code := rawCall(t, s, tt.target, tt.body, tt.change)
