@@ -42,8 +42,5 @@ func parseConfig(s *options.Set) config {
 	if c.stream != "" && !streamName.MatchString(c.stream) {
 		s.Fail("delivery_stream", c.stream, "1 to 64 letters, digits and the characters _ . -")
 	}
-	// The C plugin's switch for one immediate retry. What it asks for is always
-	// done here, within the budget, so it is read only to refuse nonsense.
-	s.Bool("auto_retry_requests", true)
 	return c
 }

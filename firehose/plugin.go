@@ -50,21 +50,27 @@ func (p *Plugin) Close() {
 // Flush delivers the records of a chunk.
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
-	out := p.service.Begin(f)
-	send := func(data []byte, indexes []int) { out.Add(data, nil, indexes...) }
+	out := p.service.NewSender(f)
 	w := p.form.NewWriter(f)
-	together := p.form.NewConcat(0)
+	together := w.NewConcat(func(data []byte, indexes []int) { out.Add(data, nil, indexes...) })
 	broken := f.Walk(func(i int, ev *chunk.Event) {
 		data, ok := w.Write(i, ev, 0)
 		switch {
 		case !ok:
 		case p.form.Concatenates():
-			together.Add(data, i, send)
+			together.Add(data, i)
 		default:
 			out.Add(data, nil, i)
 		}
 	})
-	together.Flush(send)
+	finish(f, together)
 	out.Finish()
 	return f.Finish(broken)
+}
+
+// finish sends what was put together. Should it panic, the records in it are
+// not settled, and their chunk comes again.
+func finish(f *delivery.Flush, together *records.Concat) {
+	defer f.Guard()
+	together.Flush()
 }

@@ -23,8 +23,8 @@ func (p *Plugin) newService() *records.Service {
 		Put: func(ctx context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
 			return awsx.PutRecordBatch(ctx, client, p.stream, n, body)
 		},
-		Verdict:       verdict,
-		RecordVerdict: recordVerdict,
-		Invalidate:    p.session.Invalidate,
+		Verdict:    verdict,
+		Throttled:  throttled,
+		Invalidate: p.session.Invalidate,
 	}
 }

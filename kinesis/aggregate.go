@@ -160,38 +160,45 @@ func (a *aggregate) data() []byte {
 // set to de-aggregate for dynamic partitioning; the KCL has no such limit.
 type aggregator struct {
 	limit int  // bytes of an aggregate and its partition key
-	plain bool // simple_aggregation
-	emit  func(key, data []byte, records []int)
+	plain bool // simple_aggregation: records one behind the other and nothing else
+
+	// emit gets each record to send: its partition key, its data, and the numbers
+	// of the records in it, all of them valid until emit returns.
+	emit func(key, data []byte, records []int)
 
 	seed  maphash.Seed
 	byKey map[uint64]*aggregate // by the key's hash
 	open  []*aggregate          // those of byKey, in the order they were begun
 	loose aggregate             // of the records without a partition key
 	bytes int                   // of the data of all that are open
+	busy  bool                  // in add or flush; when they begin: a panic has ended the last one
 	free  []*aggregate
 	kept  int // bytes of the buffers in free
 }
 
-// newAggregator returns an aggregator for one flush after the other. emit gets
-// each record to send: its partition key, its data, and the numbers of the
-// records in it, all of them valid until emit returns.
-func newAggregator(limit int, emit func(key, data []byte, records []int)) *aggregator {
-	return &aggregator{limit: limit, emit: emit, seed: maphash.MakeSeed(), byKey: make(map[uint64]*aggregate)}
+// newAggregator returns an aggregator for one flush after the other. emit is
+// still to be set.
+func newAggregator(limit int, plain bool) *aggregator {
+	return &aggregator{limit: limit, plain: plain, loose: aggregate{plain: plain},
+		seed: maphash.MakeSeed(), byKey: make(map[uint64]*aggregate)}
 }
 
-// newConcatenator returns an aggregator for simple_aggregation: records are put
-// one behind the other and nothing else, again those of each key by themselves.
-func newConcatenator(limit int, emit func(key, data []byte, records []int)) *aggregator {
-	g := newAggregator(limit, emit)
-	g.plain, g.loose.plain = true, true
-	return g
+// begin is called before anything is changed. After a panic half way through
+// nothing that is open can be trusted: sent again, it might be sent twice.
+func (g *aggregator) begin() {
+	if g.busy {
+		g.discard()
+	}
+	g.busy = true
 }
 
-// add takes over a record and its partition key, which together have at most
-// limit bytes. random says that the key was made up, as the record has none.
+// add takes over a record and its partition key. A record that has more than
+// limit bytes with its key goes alone. random says that the key was made up, as
+// the record has none.
 func (g *aggregator) add(key []byte, random bool, data []byte, record int) {
+	g.begin()
 	if g.bytes+len(data) > max(maxOpenBytes, g.limit) {
-		g.flush()
+		g.sendAll()
 	}
 	a := &g.loose
 	if !random {
@@ -205,6 +212,7 @@ func (g *aggregator) add(key []byte, random bool, data []byte, record int) {
 		a.tryAdd(data, record, g.limit)
 	}
 	g.bytes += len(data)
+	g.busy = false
 }
 
 // of returns the aggregate for records of key.
@@ -214,7 +222,7 @@ func (g *aggregator) of(key []byte) *aggregate {
 	switch {
 	case a == nil:
 		if len(g.open) == maxOpenKeys {
-			g.flush()
+			g.sendAll()
 		}
 		a = g.take()
 		a.reset(key)
@@ -235,6 +243,12 @@ func (g *aggregator) send(a *aggregate) {
 
 // flush emits all that is open.
 func (g *aggregator) flush() {
+	g.begin()
+	g.sendAll()
+	g.busy = false
+}
+
+func (g *aggregator) sendAll() {
 	for _, a := range g.open {
 		g.send(a)
 	}

@@ -31,9 +31,15 @@ type userRecord struct{ key, data string }
 // collect returns an aggregator and where it puts what it emits.
 func collect(limit int) (*aggregator, *[]sentRecord) {
 	sent := new([]sentRecord)
-	return newAggregator(limit, func(key, data []byte, records []int) {
+	return aggregatorTo(limit, func(key, data []byte, records []int) {
 		*sent = append(*sent, sentRecord{string(key), string(data), slices.Clone(records)})
 	}), sent
+}
+
+func aggregatorTo(limit int, emit func(key, data []byte, records []int)) *aggregator {
+	g := newAggregator(limit, false)
+	g.emit = emit
+	return g
 }
 
 // aggregatedRecord describes the published message to the protobuf package, so
@@ -496,7 +502,7 @@ func TestDiscard(t *testing.T) {
 
 func TestAggregatorDoesNotAllocate(t *testing.T) {
 	sent := 0
-	g := newAggregator(50_000, func(key, data []byte, records []int) { sent++ })
+	g := aggregatorTo(50_000, func(key, data []byte, records []int) { sent++ })
 	data := make([]byte, 900)
 	keys := make([][]byte, 100)
 	for i := range keys {
@@ -540,7 +546,7 @@ func BenchmarkAggregator(b *testing.B) {
 	for _, keys := range []int{1, 50, 5000} {
 		b.Run(fmt.Sprintf("%d keys", keys), func(b *testing.B) {
 			sent := 0
-			g := newAggregator(1<<20, func(key, data []byte, records []int) { sent++ })
+			g := aggregatorTo(1<<20, func(key, data []byte, records []int) { sent++ })
 			data := make([]byte, 900)
 			names := make([][]byte, keys)
 			for i := range names {

@@ -44,12 +44,11 @@ type config struct {
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 var (
 	streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
-	streamARN  = regexp.MustCompile(`^arn:aws[\w-]*:kinesis:[\w-]+:\d{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
+	streamARN  = regexp.MustCompile(`^arn:aws[\w-]*:kinesis:([\w-]+):\d{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
 )
 
 // parseConfig reads all options; s collects what is wrong with them.
 func parseConfig(s *options.Set) config {
-	simple := s.Bool("simple_aggregation", false)
 	c := config{
 		aws:         awsx.ParseOptions(s, "kinesis"),
 		stream:      s.Required("stream"),
@@ -57,18 +56,28 @@ func parseConfig(s *options.Set) config {
 		form:        records.ParseForm(s, s.Bool("append_newline", false), recordBytes, maxRecordBytes),
 		aggregation: s.Bool("aggregation", false),
 	}
-	if c.stream != "" && !streamName.MatchString(c.stream) && !streamARN.MatchString(c.stream) {
-		s.Fail("stream", c.stream, "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN")
-	}
-	if c.aggregation && simple {
+	c.checkStream(s)
+	if c.aggregation && c.form.Concatenates() {
 		s.Conflict("options aggregation and simple_aggregation: both are on, allowed is one of them")
 	}
-	c.aggregate = min(c.form.Room(0), s.Size("aggregation_max_size", aggregateBytes, minAggregate, maxRecordBytes))
+	c.aggregate = min(c.form.Room(), s.Size("aggregation_max_size", aggregateBytes, minAggregate, maxRecordBytes))
 	c.concurrency = c.parseConcurrency(s)
-	// The C plugin's switch for one immediate retry. What it asks for is always
-	// done here, within the budget, so it is read only to refuse nonsense.
-	s.Bool("auto_retry_requests", true)
 	return c
+}
+
+func (c *config) checkStream(s *options.Set) {
+	if c.stream == "" || streamName.MatchString(c.stream) {
+		return
+	}
+	arn := streamARN.FindStringSubmatch(c.stream)
+	if arn == nil {
+		s.Fail("stream", c.stream, "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN")
+		return
+	}
+	// A call goes to one region, and its service knows the streams of that one only.
+	if region := arn[1]; c.aws.Region != "" && region != c.aws.Region {
+		s.Conflict("options stream and region: the stream is in region %q, option region is %q", region, c.aws.Region)
+	}
 }
 
 // parseConcurrency reads how many calls of a flush may be in flight. Records of

@@ -54,10 +54,10 @@ func (p *Plugin) Close() {
 // Flush delivers the records of a chunk.
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
-	out := p.service.Begin(f)
+	out := p.service.NewSender(f)
 	keys := newKeyer(p.key)
 	w := p.form.NewWriter(f)
-	together := p.startAggregator(out)
+	together := p.startAggregator(w, out)
 	broken := f.Walk(func(i int, ev *chunk.Event) {
 		key, random := keys.of(ev.Body)
 		data, ok := w.Write(i, ev, len(key))
@@ -69,7 +69,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 			out.Add(data, key, i)
 		}
 	})
-	p.finishAggregator(together)
+	p.finishAggregator(f, together)
 	out.Finish()
 	if keys.missing > 0 {
 		p.Add(delivery.RandomKey, keys.missing)
@@ -80,36 +80,30 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 
 // startAggregator returns what puts a flush's records together, nil if the
 // options do not ask for it.
-func (p *Plugin) startAggregator(out *records.Sender) *aggregator {
+func (p *Plugin) startAggregator(w *records.Writer, out *records.Sender) *aggregator {
 	if !p.aggregation && !p.form.Concatenates() {
 		return nil
 	}
 	g, ok := p.aggregators.Get().(*aggregator)
-	switch {
-	case ok:
-	case p.aggregation:
-		g = newAggregator(p.aggregate, nil)
-	default:
-		g = newConcatenator(p.aggregate, nil)
+	if !ok {
+		g = newAggregator(p.aggregate, p.form.Concatenates())
 	}
-	if p.aggregation {
-		g.emit = func(key, data []byte, indexes []int) { out.Add(data, key, indexes...) }
-		return g
-	}
-	var buf []byte // owned by the function below for reuse
-	g.emit = func(key, text []byte, indexes []int) {
-		var data []byte
-		data, buf = p.form.Compress(text, buf)
+	g.emit = func(key, data []byte, indexes []int) {
+		if g.plain {
+			data = w.Together(data, len(key))
+		}
 		out.Add(data, key, indexes...)
 	}
 	return g
 }
 
-// finishAggregator sends what is in g, and keeps it with its buffers.
-func (p *Plugin) finishAggregator(g *aggregator) {
+// finishAggregator sends what is in g, and keeps it with its buffers. After a
+// panic it is not kept, and what was in it is not settled.
+func (p *Plugin) finishAggregator(f *delivery.Flush, g *aggregator) {
 	if g == nil {
 		return
 	}
+	defer f.Guard()
 	g.flush()
 	g.emit = nil
 	p.aggregators.Put(g)

@@ -1,36 +1,38 @@
 package records
 
 // Concat puts records together, one behind the other, into records as large as
-// the service takes (simple_aggregation). Both services count and bill by the
-// record, Firehose in steps of 5 KB: https://aws.amazon.com/firehose/pricing/
+// the service takes (simple_aggregation). Services count and bill by the record,
+// Firehose in steps of 5 KB: https://aws.amazon.com/firehose/pricing/
 type Concat struct {
-	f       *Form
-	key     int // bytes of the partition key that each record goes with
-	text    []byte
-	buf     []byte // owned by Concat for reuse
+	w       *Writer
+	send    func(data []byte, indexes []int)
+	texts   []byte
 	indexes []int
 }
 
-// NewConcat returns an empty Concat for records with a partition key of key bytes.
-func (f *Form) NewConcat(key int) *Concat { return &Concat{f: f, key: key} }
+// NewConcat returns an empty Concat of records without partition keys. It gives
+// each record to send to the function, which must copy what it keeps.
+func (w *Writer) NewConcat(send func(data []byte, indexes []int)) *Concat {
+	return &Concat{w: w, send: send}
+}
 
-// Add puts the text of the chunk's record i behind what is there. What has
-// become full by it goes to send first.
-func (c *Concat) Add(text []byte, i int, send func(data []byte, indexes []int)) {
-	if len(c.text)+len(text) > c.f.Room(c.key) {
-		c.Flush(send)
+// Add puts the text of the chunk's record i behind what is there. What would
+// become too large by it is sent first.
+func (c *Concat) Add(text []byte, i int) {
+	if len(c.texts)+len(text) > c.w.f.Room() {
+		c.Flush()
 	}
-	c.text = append(c.text, text...)
+	c.texts = append(c.texts, text...)
 	c.indexes = append(c.indexes, i)
 }
 
-// Flush gives what is there to send, which must copy what it keeps.
-func (c *Concat) Flush(send func(data []byte, indexes []int)) {
+// Flush sends what is there.
+func (c *Concat) Flush() {
 	if len(c.indexes) == 0 {
 		return
 	}
-	var data []byte
-	data, c.buf = c.f.Compress(c.text, c.buf)
-	send(data, c.indexes)
-	c.text, c.indexes = c.text[:0], c.indexes[:0]
+	texts, indexes := c.texts, c.indexes
+	// First: should the rest panic, these are not sent a second time.
+	c.texts, c.indexes = c.texts[:0], c.indexes[:0]
+	c.send(c.w.Together(texts, 0), indexes)
 }

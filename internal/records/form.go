@@ -68,15 +68,14 @@ func ParseForm(s *options.Set, newline bool, limit, most int) Form {
 }
 
 func (f *Form) parseTime(s *options.Set) {
-	zone, err := timefmt.Zone(s.String("time_key_timezone", "utc"))
+	name := s.String("time_key_timezone", "utc")
+	zone, err := timefmt.Zone(name)
 	if err != nil {
-		s.Fail("time_key_timezone", s.String("time_key_timezone", ""), timefmt.AllowedZones)
+		s.Fail("time_key_timezone", name, timefmt.AllowedZones)
 	}
 	format := s.Raw("time_key_format", "")
-	if f.shape.TimeKey == "" {
-		return
-	}
-	if f.time, err = timefmt.Compile(format, zone); err != nil {
+	f.time, err = timefmt.Compile(format, zone)
+	if err != nil {
 		s.Fail("time_key_format", format, fmt.Sprintf("%s (%v)", timefmt.Allowed, err))
 	}
 }
@@ -98,10 +97,10 @@ func (f *Form) NewWriter(flush *delivery.Flush) *Writer {
 	return &Writer{f: f, flush: flush}
 }
 
-// Write returns an event as the service is to get it, in at most the record
-// limit less the key bytes of its partition key. The result is valid until the
-// next call. A record that cannot be sent is dropped from the flush, and ok is
-// false.
+// Write returns an event as the service is to get it, or as it is to be put
+// together with others (Concatenates): in at most the record limit less the key
+// bytes of its partition key. The result is valid until the next call of a
+// method. A record that cannot be sent is dropped from the flush, and ok is false.
 func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 	text, err := w.appendText(w.text[:0], ev)
 	w.text = text
@@ -112,88 +111,112 @@ func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 		w.flush.Malformed(i, err)
 	case len(text) == 0:
 		w.flush.DropRecord(delivery.Empty, i)
+	case w.f.compressor == nil:
+		return w.cut(w.f.limit - key), true
+	case w.f.concat:
+		// Cut only if it does not fit compressed: Together sees to that.
+		return w.end(), true
 	default:
-		return w.fit(w.f.Room(key)), true
+		return w.compress(w.end(), w.f.limit-key), true
 	}
 	return nil, false
 }
 
 // appendText appends the record's text without a newline.
 func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error) {
+	f := w.f
 	switch {
-	case w.f.logPath != nil:
-		value, ok := chunk.Lookup(ev.Body, w.f.logPath)
+	case f.logPath != nil:
+		value, ok := chunk.Lookup(ev.Body, f.logPath)
 		if !ok {
 			return dst, errNoLogKey
 		}
-		out, _, err = jsonenc.AppendText(dst, value)
-	case w.f.shaped:
-		if w.f.time != nil {
-			w.time = w.f.time.Append(w.time[:0], &w.last, ev.Time.Sec, ev.Time.Nsec)
+		if f.shape.ReplaceDots != nil && isContainer(value) {
+			inner := jsonenc.Shape{ReplaceDots: f.shape.ReplaceDots}
+			return inner.AppendJSON(dst, value, nil)
 		}
-		out, err = w.f.shape.AppendJSON(dst, ev.Body, w.time)
+		out, _, err = jsonenc.AppendText(dst, value)
+	case f.shaped:
+		if f.shape.TimeKey != "" {
+			w.time = f.time.Append(w.time[:0], &w.last, ev.Time.Sec, ev.Time.Nsec)
+		}
+		out, err = f.shape.AppendJSON(dst, ev.Body, w.time)
 	default:
 		out, _, err = jsonenc.AppendJSON(dst, ev.Body)
 	}
 	return out, err
 }
 
-// fit ends the text as the options ask, in at most limit bytes.
-func (w *Writer) fit(limit int) []byte {
-	mark, end := truncatedMark, ""
-	if w.f.newline {
-		mark, end = truncatedMark+"\n", "\n"
+// isContainer reports whether a msgpack value is a map or an array.
+func isContainer(value []byte) bool {
+	c := value[0]
+	return c >= 0x80 && c <= 0x9f || c >= 0xdc && c <= 0xdf
+}
+
+// ending is what ends each record.
+func (f *Form) ending() string {
+	if f.newline {
+		return "\n"
 	}
-	if w.f.compressor != nil && !w.f.concat {
-		return w.compress(limit, mark, end)
-	}
-	if len(w.text)+len(end) > limit {
-		w.text = append(w.text[:jsonenc.CutText(w.text, limit-len(mark))], mark...)
-		w.flush.Truncated("max_record_size", w.f.limit)
-		return w.text
-	}
-	w.text = append(w.text, end...)
+	return ""
+}
+
+// end ends the text.
+func (w *Writer) end() []byte {
+	w.text = append(w.text, w.f.ending()...)
 	return w.text
 }
 
-// compress compresses the text, and cuts it only when it does not fit all the same.
-func (w *Writer) compress(limit int, mark, end string) []byte {
-	n := len(w.text)
-	w.text = append(w.text, end...)
-	w.data = w.f.compressor.Append(w.data[:0], w.text)
-	if len(w.data) > limit {
-		var cut bool
-		if w.data, cut = w.f.compressor.AppendFit(w.data[:0], w.text[:n], limit, jsonenc.CutText, mark); cut {
-			w.flush.Truncated("max_record_size", w.f.limit)
-		}
+// cut ends the text, and cuts it to limit bytes if it has more.
+func (w *Writer) cut(limit int) []byte {
+	end := w.f.ending()
+	if len(w.text)+len(end) <= limit {
+		return w.end()
+	}
+	w.flush.Truncated("max_record_size", w.f.limit)
+	w.text = w.text[:jsonenc.CutText(w.text, limit-len(truncatedMark)-len(end))]
+	w.text = append(w.text, truncatedMark...)
+	return w.end()
+}
+
+// compress returns text, which is ended, compressed in at most limit bytes. It
+// is cut only when it does not fit all the same.
+func (w *Writer) compress(text []byte, limit int) []byte {
+	w.data = w.f.compressor.Append(w.data[:0], text)
+	if len(w.data) <= limit {
+		return w.data
+	}
+	w.flush.Truncated("max_record_size", w.f.limit)
+	end := w.f.ending()
+	text = text[:len(text)-len(end)]
+	cut := false
+	for w.data = w.data[:0]; !cut; limit = len(w.data) - 1 {
+		// Once more if all of it fits, but not with its newline.
+		w.data, cut = w.f.compressor.AppendFit(w.data[:0], text, limit, jsonenc.CutText, truncatedMark+end)
 	}
 	return w.data
 }
 
-// Room is how many bytes of text a record has room for beside a partition key
-// of key bytes. What is compressed only when it is put together must not become
-// too large by it: a random text grows by a sixth in snappy's worst case.
-func (f *Form) Room(key int) int {
-	room := f.limit - key
-	if f.concat && f.compressor != nil {
-		room -= room/6 + 64
+// Together returns the texts of one or more records that were put together as
+// the service is to get them. They have at most Room bytes, less the key bytes
+// of their partition key, unless it is one record alone. The result is valid
+// until the next call of a method.
+func (w *Writer) Together(texts []byte, key int) []byte {
+	if w.f.compressor == nil {
+		return texts
 	}
-	return room
+	return w.compress(texts, w.f.limit-key)
+}
+
+// Room is how many bytes of text records that are put together may have, their
+// partition key included. What is compressed only then must not become too large
+// by it: a random text grows by a sixth in snappy's worst case.
+func (f *Form) Room() int {
+	if f.concat && f.compressor != nil {
+		return f.limit - f.limit/6 - 64
+	}
+	return f.limit
 }
 
 // Concatenates says whether the options ask for simple_aggregation.
 func (f *Form) Concatenates() bool { return f.concat }
-
-// Compress returns text compressed, if the options ask for it, or as it is. It
-// writes to buf and returns that too, perhaps larger: it is the caller's for
-// reuse.
-func (f *Form) Compress(text, buf []byte) (data, reuse []byte) {
-	if f.compressor == nil {
-		return text, buf
-	}
-	buf = f.compressor.Append(buf[:0], text)
-	return buf, buf
-}
-
-// Limit is the largest record in bytes, partition key included.
-func (f *Form) Limit() int { return f.limit }

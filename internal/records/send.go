@@ -2,7 +2,9 @@ package records
 
 import (
 	"context"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"aws-for-fluent-bit/internal/awsx"
@@ -22,8 +24,10 @@ type Service struct {
 	Put func(ctx context.Context, records int, body *awsx.Body) (awsx.RecordsAnswer, error)
 	// Verdict says what an error of the whole call means.
 	Verdict func(err error) delivery.Verdict
-	// RecordVerdict says what the code of one refused record means.
-	RecordVerdict func(code string) delivery.Verdict
+	// Throttled says whether the code of a refused record means that the service
+	// holds its callers back. The record is sent again whatever its code: what
+	// the services say of single records passes.
+	Throttled func(code string) bool
 	// Invalidate has the credentials renewed that a call which began then was
 	// refused for. It returns false when newer ones cannot be had.
 	Invalidate func(begun time.Time) bool
@@ -31,19 +35,28 @@ type Service struct {
 	pace delivery.Pace
 }
 
-// Sender has the batches of one flush: the open one and those under way. With
-// Concurrency 1 they go out one after the other, in the order of the records;
-// the next one is filled meanwhile.
+// Sender has the batches of one flush: the one that is being filled, and those
+// under way.
+//
+// With Concurrency 1 the records go out in their order, as far as the service
+// lets them: what was refused of a batch goes again before the next batch does.
+// With more there is no order to keep. Then the few that were refused of a call
+// do not hold up the next one: they wait in left until they fill a call of their
+// own, or nothing else is to be sent. That takes fewer calls, and far fewer pauses.
 type Sender struct {
-	s     *Service
-	flush *delivery.Flush
-	open  *batch
-	queue chan *batch // full ones; nil until there is one
-	wait  sync.WaitGroup
+	s       *Service
+	flush   *delivery.Flush
+	open    *batch
+	queue   chan *batch // full ones; nil until there is one
+	wait    sync.WaitGroup
+	stopped atomic.Bool // a batch was given up: what keeps it back keeps back the others too
+
+	mu   sync.Mutex // guards left
+	left *batch     // nil: none
 }
 
-// Begin starts the sending of a flush's records. Finish must be called.
-func (s *Service) Begin(f *delivery.Flush) *Sender {
+// NewSender returns a Sender of a flush's records. Finish must be called.
+func (s *Service) NewSender(f *delivery.Flush) *Sender {
 	return &Sender{s: s, flush: f}
 }
 
@@ -57,137 +70,215 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 	if w.open.tryAdd(w.s.Limits, data, key, indexes) {
 		return
 	}
-	w.flush.CountIn()
-	w.enqueue(w.open)
+	full := w.open
 	w.open = newBatch(w.s.Head)
 	w.open.tryAdd(w.s.Limits, data, key, indexes)
+	w.flush.CountIn()
+	w.enqueue(full)
 }
 
 // enqueue hands a full batch to the goroutines that send. It blocks while all
-// of them are busy and the queue is full, which bounds the memory of a flush.
+// of them are busy, which bounds the memory of a flush: at most two batches for
+// each call under way, left, and the one that is being filled.
 func (w *Sender) enqueue(b *batch) {
 	if w.queue == nil {
-		w.queue = make(chan *batch, w.s.Concurrency)
+		w.queue = make(chan *batch)
 		for range w.s.Concurrency {
-			w.wait.Add(1)
-			go w.run()
+			w.wait.Go(func() {
+				for b := range w.queue {
+					w.deliver(b, w.s.Concurrency > 1)
+				}
+			})
 		}
 	}
 	w.queue <- b
 }
 
-func (w *Sender) run() {
-	defer w.wait.Done()
-	for b := range w.queue {
-		w.deliver(b)
-	}
-}
-
-// Finish sends what is open and waits for all calls.
+// Finish sends what is there, and waits for all calls.
 func (w *Sender) Finish() {
 	w.flush.CountIn()
-	if w.open != nil {
-		if w.queue == nil {
-			// The common case: one batch in all needs no goroutine.
-			w.deliver(w.open)
-			return
+	if w.queue == nil {
+		if w.open != nil { // the common case: one batch in all needs no goroutine
+			w.deliver(w.open, false)
 		}
-		w.queue <- w.open
+		return
 	}
-	if w.queue != nil {
-		close(w.queue)
-		w.wait.Wait()
+	w.queue <- w.open
+	close(w.queue)
+	w.wait.Wait()
+	if w.left != nil {
+		w.deliver(w.left, false)
 	}
 }
 
-// deliver brings a batch across, or leaves the rest of it unsettled when the
-// flush's budget is spent. It frees the batch.
-func (w *Sender) deliver(b *batch) {
+// deliver brings a batch across, or leaves the rest of it unsettled when it is
+// given up. It frees the batch. With collect, what is refused of it may be put
+// with left instead.
+func (w *Sender) deliver(b *batch, collect bool) {
 	defer w.flush.Guard()
-	if v := w.s.try(w.flush, b); v.Action == delivery.Split {
-		delivery.Bisect(b, v, func(b *batch) delivery.Verdict { return w.s.try(w.flush, b) },
-			func(b *batch, v delivery.Verdict) { w.s.refuse(w.flush, b, 0, b.Len(), v.Reason) })
+	send := func(b *batch) delivery.Verdict { return w.send(b, collect) }
+	if v := send(b); v.Action == delivery.Split {
+		delivery.Bisect(b, v, send, w.refuse)
 	}
 	b.Free()
 }
 
-// try sends a batch until every record of it is settled (Done), the service
-// refuses the call for what is in it (Split), or the flush has no time left
-// (any other action).
-func (s *Service) try(f *delivery.Flush, b *batch) (v delivery.Verdict) {
-	var again delivery.Attempts
+// send makes calls until every record of a batch is settled or in left (Done),
+// the service refuses the call for what is in it (Split), or the batch is given
+// up for this flush (Later).
+func (w *Sender) send(b *batch, collect bool) delivery.Verdict {
+	var tried attempts
 	for {
-		if !s.pace.Wait(f.Deadline()) {
-			return v
+		again := b.last.Action != delivery.Done
+		if again && !w.again(&tried, b) || w.stopped.Load() || !w.flush.Wait(&w.s.pace) {
+			return w.giveUp(b)
 		}
-		v = s.call(f, b)
-		if v.Action == delivery.Done || v.Action == delivery.Split {
-			return v
+		if again {
+			n, _ := b.records(0, b.Len())
+			w.s.Add(delivery.Resent, n)
 		}
-		if !f.Again(&again, v) {
-			return v
+		w.s.call(w.flush, b)
+		switch {
+		case b.last.Action == delivery.Done, b.last.Action == delivery.Split:
+			return b.last
+		case collect && b.partly():
+			w.collect(b)
+			return delivery.Verdict{Action: delivery.Done}
 		}
-		n, _ := b.records(0, len(b.entries))
-		s.Add(delivery.Resent, n)
 	}
 }
 
-// call makes one call and settles what it can. The entries that are to be sent
-// again are left in the batch, and no others.
-func (s *Service) call(f *delivery.Flush, b *batch) delivery.Verdict {
+// attempts is the history of one batch.
+type attempts struct {
+	delivery.Attempts
+	partly int // calls that were accepted in part
+}
+
+// again does what the last call's verdict asks for before a batch is sent again.
+// It returns false when the batch is not to be sent again in this flush.
+//
+// After a call that was accepted in part the pause is shorter, by as much as
+// was accepted: a service that takes nineteen records of twenty needs no rest,
+// and a pause for each of its refusals would cost more time than all calls do.
+func (w *Sender) again(tried *attempts, b *batch) bool {
+	if !b.partly() {
+		return w.flush.Again(&tried.Attempts, b.last)
+	}
+	pause := time.Duration(b.share * float64(delivery.Backoff(tried.partly, 0)))
+	tried.partly++
+	if pause > time.Until(w.flush.Deadline()) {
+		return false
+	}
+	time.Sleep(pause)
+	return true
+}
+
+// collect puts what is left of a batch, after a call that was accepted in part,
+// with that of others. When it is too much for one call, that of the others is
+// sent.
+func (w *Sender) collect(b *batch) {
+	if full := w.merge(b); full != nil {
+		w.deliver(full, false)
+	}
+}
+
+// merge adds a batch to left. What left was before, when that has no room for it,
+// is returned.
+func (w *Sender) merge(b *batch) (full *batch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left != nil && !w.s.Limits.fit(w.left.Len()+b.Len(), w.left.bytes+b.bytes) {
+		full, w.left = w.left, nil
+	}
+	if w.left == nil {
+		w.left = newBatch(w.s.Head)
+	}
+	w.left.add(b, b.entries)
+	w.left.last, w.left.share = b.last, b.share
+	return full
+}
+
+// giveUp leaves a batch to the flush in which Fluent Bit brings its chunk again.
+func (w *Sender) giveUp(b *batch) delivery.Verdict {
+	w.stopped.Store(true)
+	if b.last.Reason != "" {
+		w.s.Said.Error(w.s.Name, "cannot send records to %s %q, and has fluent bit bring them again: %s", w.s.Name, w.s.Destination, b.last.Reason)
+	}
+	return delivery.Verdict{Action: delivery.Later}
+}
+
+// refuse settles all records of a batch as dropped.
+func (w *Sender) refuse(b *batch, v delivery.Verdict) {
+	n, index := b.records(0, b.Len())
+	w.flush.Drop(delivery.Refused, n, index)
+	w.s.Said.Warn("refused", "%s refuses %d records for %q: %s", w.s.Name, n, w.s.Destination, v.Reason)
+}
+
+// call makes one call, settles what it can, and leaves in the batch the entries
+// that are to be sent again, and what became of them.
+func (s *Service) call(f *delivery.Flush, b *batch) {
 	body := b.request()
 	s.Add(delivery.Requests, 1)
 	begun := time.Now()
-	answer, err := s.Put(context.Background(), len(b.entries), awsx.NewBody(body))
+	answer, err := s.Put(context.Background(), b.Len(), awsx.NewBody(body))
 	if err != nil {
-		v := s.Verdict(err)
-		if v.Action == delivery.Refresh && !s.Invalidate(begun) {
-			v.Action = delivery.Later
-		}
-		s.note(v)
-		return v
+		b.last, b.share = s.failed(err, begun), 0
+		return
 	}
 	s.Add(delivery.Bytes, len(body))
-	if len(answer.Failed) == 0 {
-		f.Sent(b.records(0, len(b.entries)))
-		s.pace.Faster()
-		s.Said.Over(s.Name, "%s takes records again", s.Name)
-		return delivery.Verdict{Action: delivery.Done}
+	if len(answer.Failed) < b.Len() {
+		s.Said.Over(s.Name, "records reach %s %q again", s.Name, s.Destination)
 	}
-	return s.partly(f, b, answer.Failed)
+	b.share = float64(len(answer.Failed)) / float64(b.Len())
+	b.last = s.answered(f, b, answer.Failed)
 }
 
-// partly settles the records of a call that was accepted in part, matched by
-// their place. The verdict is that of the records that are left.
-func (s *Service) partly(f *delivery.Flush, b *batch, failed []awsx.FailedRecord) delivery.Verdict {
-	again := make([]bool, len(b.entries))
-	left := delivery.Verdict{Action: delivery.Done}
-	next := 0 // the entries before it are settled or to go again
+// failed counts and says what became of a call without an answer for its records.
+func (s *Service) failed(err error, begun time.Time) delivery.Verdict {
+	v := s.Verdict(err)
+	if v.Action == delivery.Refresh && !s.Invalidate(begun) {
+		v.Action = delivery.Later
+	}
+	if v.Slow {
+		s.pace.Slower()
+		s.Add(delivery.Throttled, 1)
+		s.Said.Warn("throttled", "%s holds calls for %q back: %s", s.Name, s.Destination, v.Reason)
+		return v
+	}
+	s.Add(delivery.Failed, 1)
+	if v.Action == delivery.Again || v.Action == delivery.Refresh {
+		s.Said.Warn("failed calls", "a call to %s for %q failed and is made again: %s", s.Name, s.Destination, v.Reason)
+	}
+	return v
+}
+
+// answered settles the records of a call that the service has accepted, and
+// leaves in the batch those that it has not, matched by their place.
+func (s *Service) answered(f *delivery.Flush, b *batch, failed []awsx.FailedRecord) delivery.Verdict {
+	n := b.Len()
+	if len(failed) == 0 {
+		s.pace.Answered(0, n)
+		f.Sent(b.records(0, n))
+		return delivery.Verdict{Action: delivery.Done}
+	}
+	again := make([]bool, n)
+	held, why := 0, failed[0]
+	next := 0 // the entries before it are settled, or to go again
 	for _, r := range failed {
 		s.sent(f, b, next, r.Index)
 		next = r.Index + 1
-		v := s.RecordVerdict(r.Code)
-		if v.Action == delivery.Drop {
-			s.refuse(f, b, r.Index, next, r.Code+": "+r.Message)
-			continue
-		}
 		again[r.Index] = true
-		if v.Slow {
-			s.Add(delivery.Throttled, 1)
-		}
-		if left.Action == delivery.Done || v.Slow {
-			left = v
-			left.Reason = r.Code + ": " + r.Message
+		if s.Throttled(r.Code) {
+			held, why = held+1, r
 		}
 	}
-	s.sent(f, b, next, len(b.entries))
-	b.keep(func(k int) bool { return again[k] })
-	if left.Action == delivery.Done {
-		return left
-	}
-	s.hold(left)
-	s.Said.Warn("refused in part", "%s refused some records of a call to %q, which are sent again: %s", s.Name, s.Destination, left.Reason)
-	return left
+	s.sent(f, b, next, n)
+	b.keep(again)
+	s.pace.Answered(held, n)
+	s.Add(delivery.Throttled, held)
+	v := delivery.Verdict{Action: delivery.Again, Slow: held > 0, Reason: reason(why)}
+	s.Said.Warn("refused in part", "%s refused %d of %d records for %q, which are sent again: %s", s.Name, len(failed), n, s.Destination, v.Reason)
+	return v
 }
 
 // sent settles entries i to j as delivered.
@@ -197,30 +288,13 @@ func (s *Service) sent(f *delivery.Flush, b *batch, i, j int) {
 	}
 }
 
-// hold slows the destination down where that is asked for.
-func (s *Service) hold(v delivery.Verdict) {
-	if v.Slow {
-		s.pace.Slower()
-	}
-}
+// maxReason bounds what a log line quotes of an answer.
+const maxReason = 400
 
-// note counts and says what became of a call that failed.
-func (s *Service) note(v delivery.Verdict) {
-	s.hold(v)
-	if v.Slow {
-		s.Add(delivery.Throttled, 1)
-		s.Said.Warn("throttled", "%s holds calls to %q back: %s", s.Name, s.Destination, v.Reason)
-		return
+func reason(r awsx.FailedRecord) string {
+	text := r.Code + ": " + r.Message
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
 	}
-	s.Add(delivery.Failed, 1)
-	if v.Action != delivery.AgainNow {
-		s.Said.Error(s.Name, "cannot send records to %s %q: %s", s.Name, s.Destination, v.Reason)
-	}
-}
-
-// refuse settles entries i to j as dropped.
-func (s *Service) refuse(f *delivery.Flush, b *batch, i, j int, why string) {
-	n, index := b.records(i, j)
-	f.Drop(delivery.Refused, n, index)
-	s.Said.Warn("refused", "%s refuses %d records for %q: %s", s.Name, n, s.Destination, why)
+	return text
 }
