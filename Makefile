@@ -85,7 +85,7 @@ bench: ## benchmarks of plain Go packages: ns, bytes and allocations
 LINTER := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 lint: ## golangci-lint by .golangci.yml
-	$(LINTER) run
+	$(LINTER) run --allow-parallel-runners
 
 lint-tool: ## get golangci-lint, which takes two minutes the first time
 	$(LINTER) version
