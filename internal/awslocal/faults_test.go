@@ -393,11 +393,7 @@ func rawOver(t testing.TB, conn net.Conn) {
 	body := fmt.Sprintf(`{"logGroupName":"g","logStreamName":"s","logEvents":[{"timestamp":%d,"message":"m"}]}`, now.UnixMilli())
 	req, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/", strings.NewReader(body))
 	noError(t, err)
-	req.Header.Set("X-Amz-Target", "Logs_20140328.PutLogEvents")
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Date", now.Format(sigTime))
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDUNKNOWN/"+now.Format("20060102")+"/us-east-1/logs/aws4_request, "+
-		"SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	rawHeaders(req, "Logs_20140328.PutLogEvents")
 	noError(t, req.Write(conn))
 }
 

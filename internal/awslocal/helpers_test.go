@@ -120,13 +120,7 @@ func rawCall(t testing.TB, s *Server, target, body string, change func(*http.Req
 	t.Helper()
 	req, err := http.NewRequestWithContext(testContext(t), http.MethodPost, s.URL+"/", strings.NewReader(body))
 	noError(t, err)
-	now := time.Now().UTC()
-	req.Header.Set("X-Amz-Target", target)
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Date", now.Format(sigTime))
-	service := map[string]string{"Logs_20140328": "logs", "Kinesis_20131202": "kinesis", "Firehose_20150804": "firehose"}[target[:strings.IndexByte(target, '.')]]
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDUNKNOWN/"+now.Format("20060102")+"/us-east-1/"+service+
-		"/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	rawHeaders(req, target)
 	if change != nil {
 		change(req)
 	}
@@ -138,6 +132,17 @@ func rawCall(t testing.TB, s *Server, target, body string, change func(*http.Req
 	}
 	_ = json.NewDecoder(resp.Body).Decode(&out) // not all answers are JSON
 	return resp.StatusCode, out.Type
+}
+
+// rawHeaders sets the headers of a JSON call, with a signature in form only.
+func rawHeaders(req *http.Request, target string) {
+	now := time.Now().UTC()
+	service := map[string]string{"Logs_20140328": "logs", "Kinesis_20131202": "kinesis", "Firehose_20150804": "firehose"}[target[:strings.IndexByte(target, '.')]]
+	req.Header.Set("X-Amz-Target", target)
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Date", now.Format(sigTime))
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDUNKNOWN/"+now.Format("20060102")+"/us-east-1/"+service+
+		"/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -64,6 +64,7 @@ type Logs struct {
 	mu     sync.Mutex // guards the following, and all groups and streams
 	groups map[string]*logGroup
 	total  int
+	tokens bool // sequence tokens are demanded
 }
 
 type logGroup struct {
@@ -113,7 +114,16 @@ type Entity struct {
 	Attributes    map[string]string `json:"attributes"`
 }
 
-func newLogs(s *Server) *Logs { return &Logs{s: s, groups: make(map[string]*logGroup)} }
+func newLogs(s *Server) *Logs {
+	return &Logs{s: s, groups: make(map[string]*logGroup), tokens: s.cfg.SequenceTokens}
+}
+
+// DemandSequenceTokens changes Config.SequenceTokens for calls from now on.
+func (l *Logs) DemandSequenceTokens(demand bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tokens = demand
+}
 
 // Stream returns a stream, nil if there is none of that name.
 func (l *Logs) Stream(group, stream string) *LogStream {

@@ -58,11 +58,6 @@ func (s *Server) putLogEvents(c *call) (any, *apiError) {
 	if bad := checkEntity(in.Entity); bad != nil {
 		return nil, bad
 	}
-	var digest [sha256.Size]byte // knows a batch again that was accepted before
-	if s.cfg.SequenceTokens {
-		digest = sha256.Sum256(c.body)
-	}
-
 	l := s.logs
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,8 +65,12 @@ func (s *Server) putLogEvents(c *call) (any, *apiError) {
 	if bad != nil {
 		return nil, bad
 	}
-	if bad := st.checkToken(s.cfg.SequenceTokens, in.SequenceToken, digest); bad != nil {
-		return nil, bad
+	var digest [sha256.Size]byte // knows a batch that was accepted before
+	if l.tokens {
+		digest = sha256.Sum256(c.body)
+		if bad := st.checkToken(in.SequenceToken, digest); bad != nil {
+			return nil, bad
+		}
 	}
 	now := s.cfg.Now()
 	accepted, rejected, bad := sift(in.LogEvents, now, g.info.RetentionDays, c.fault)
@@ -241,10 +240,7 @@ func (st *LogStream) nextToken() string {
 	return "4960" + strings.Repeat("0", 40) + strconv.Itoa(1_000_000_000+st.token)
 }
 
-func (st *LogStream) checkToken(enforced bool, token *string, digest [sha256.Size]byte) *apiError {
-	if !enforced {
-		return nil
-	}
+func (st *LogStream) checkToken(token *string, digest [sha256.Size]byte) *apiError {
 	given, expected := "", st.nextToken()
 	if token != nil {
 		given = *token

@@ -410,6 +410,26 @@ func TestSequenceTokens(t *testing.T) {
 		t.Errorf("messages %q", got)
 	}
 
+	// A batch that was refused has not been accepted.
+	now := time.Now()
+	tooLong := putTo("g", "s", event(now, 48*time.Hour, "a"), event(now, 0, "b"))
+	for range 2 {
+		tooLong.SequenceToken = out.NextSequenceToken
+		_, err = client.PutLogEvents(ctx, tooLong)
+		wantCode(t, "48 h", err, invalidParameter)
+	}
+
+	s.Logs().DemandSequenceTokens(false)
+	_, err = put(ptr("nonsense"), "3")
+	noError(t, err)
+	s.Logs().DemandSequenceTokens(true)
+	_, err = put(ptr("nonsense"), "4")
+	wantCode(t, "demanded again", err, "InvalidSequenceTokenException")
+	noError(t, s.Reset())
+	s.Logs().CreateStream("g", "s")
+	_, err = put(ptr("nonsense"), "5")
+	wantCode(t, "as configured after a reset", err, "InvalidSequenceTokenException")
+
 	lax := start(t, Config{})
 	lax.Logs().CreateStream("g", "s")
 	in := putTo("g", "s", manyEvents(1, "x")...)
@@ -668,6 +688,40 @@ func TestDescribeLogs(t *testing.T) {
 		bad.LogGroupName = ptr("g")
 		_, err := client.DescribeLogStreams(ctx, &bad)
 		wantCode(t, fmt.Sprintf("%+v", bad), err, invalidParameter)
+	}
+}
+
+// TestSetUpByHand: what tests do to a server between calls.
+func TestSetUpByHand(t *testing.T) {
+	s := start(t, Config{})
+	l := s.Logs()
+	l.CreateGroup("a")
+	l.CreateStream("b", "2")
+	l.CreateStream("b", "1")
+	first := l.Stream("b", "1")
+	l.CreateStream("b", "1")
+	if l.Stream("b", "1") != first {
+		t.Error("a stream that existed was made anew")
+	}
+	_, err := logsClient(t, s).PutLogEvents(testContext(t), putTo("b", "1", manyEvents(2, "x")...))
+	noError(t, err)
+	var names []string
+	for _, st := range l.Streams() {
+		names = append(names, fmt.Sprint(st.Group, "/", st.Name, " ", st.Len(), " ", st.Puts()))
+	}
+	if !slices.Equal(names, []string{"b/1 2 1", "b/2 0 0"}) {
+		t.Errorf("streams %q", names)
+	}
+	if g := l.Groups(); len(g) != 2 || g[0].Name != "a" || !slices.Equal(g[1].Streams, []string{"1", "2"}) {
+		t.Errorf("groups %+v", g)
+	}
+	l.DeleteStream("b", "1")
+	l.DeleteStream("b", "none")
+	l.DeleteStream("none", "1")
+	l.DeleteGroup("a")
+	l.DeleteGroup("none")
+	if l.Stream("b", "1") != nil || l.Stream("b", "2") == nil || len(l.Groups()) != 1 || first.Len() != 2 {
+		t.Error("deleted the wrong things")
 	}
 }
 

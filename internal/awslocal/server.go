@@ -78,6 +78,7 @@ type Config struct {
 	// Discard counts the records of PutLogEvents, PutRecords and
 	// PutRecordBatch without decoding, checking or keeping them, and does not
 	// verify signatures: a sink that costs a benchmark as little as possible.
+	// Faults that choose among records do not play.
 	Discard bool
 
 	// KeepRequests is how many of the latest requests Requests can return.

@@ -1,14 +1,17 @@
 package awslocal
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -125,6 +128,102 @@ func TestMalformedCalls(t *testing.T) {
 		t.Error("something succeeded")
 	}
 }
+
+// TestEveryOperation sends each operation what it cannot read, what lacks all it
+// needs, and what names nothing that exists.
+func TestEveryOperation(t *testing.T) {
+	s := start(t, Config{})
+	missing := `"logGroupName":"none","logStreamName":"none"`
+	kinesis := `"StreamARN":"arn:aws:kinesis:us-east-1:123456789012:stream/none"`
+	firehose := `"DeliveryStreamName":"none"`
+	bodies := map[string]string{ // of existing things' names; empty where there is nothing to be missing
+		"CreateLogGroup": "", "DescribeLogGroups": "", "CreateStream": "", "CreateDeliveryStream": "", "ListDeliveryStreams": "",
+		"DeleteLogGroup": `{"logGroupName":"none"}`, "CreateLogStream": "{" + missing + "}", "DeleteLogStream": "{" + missing + "}",
+		"DescribeLogStreams": `{"logGroupName":"none"}`, "PutRetentionPolicy": `{"logGroupName":"none","retentionInDays":1}`,
+		"TagResource": `{"resourceArn":"none","tags":{"a":"b"}}`, "TagLogGroup": `{"logGroupName":"none","tags":{"a":"b"}}`,
+		"PutLogEvents": "{" + missing + `,"logEvents":[{"timestamp":1,"message":"m"}]}`, "GetLogEvents": "{" + missing + "}",
+		"DeleteStream": "{" + kinesis + "}", "DescribeStreamSummary": "{" + kinesis + "}", "ListShards": "{" + kinesis + "}",
+		"UpdateMaxRecordSize": "{" + kinesis + `,"MaxRecordSizeInKiB":1024}`, "PutRecords": "{" + kinesis + `,"Records":[{"Data":"","PartitionKey":"k"}]}`,
+		"GetShardIterator":     "{" + kinesis + `,"ShardId":"shardId-000000000000","ShardIteratorType":"LATEST"}`,
+		"GetRecords":           `{"ShardIterator":"bm9uZXxzaGFyZElkLTB8MA=="}`, // none|shardId-0|0
+		"DeleteDeliveryStream": "{" + firehose + "}", "DescribeDeliveryStream": "{" + firehose + "}",
+		"PutRecordBatch": "{" + firehose + `,"Records":[{"Data":""}]}`,
+	}
+	needNothing := []string{"DescribeLogGroups", "ListDeliveryStreams"}
+	for _, svc := range services {
+		if svc.protocol != awsJSON {
+			continue
+		}
+		for name := range svc.operations {
+			target := svc.target + "." + name
+			body, ok := bodies[name]
+			if !ok {
+				t.Errorf("%s is not tested", name)
+			}
+			if _, got := rawCall(t, s, target, `{"nonsense":1}`, nil); got != "SerializationException" {
+				t.Errorf("%s with nonsense: %q", name, got)
+			}
+			status, got := rawCall(t, s, target, "{}", nil)
+			if wantOK := slices.Contains(needNothing, name); wantOK != (status == 200) || !wantOK && (status != 400 || got == "SerializationException") {
+				t.Errorf("%s without members: %d %q", name, status, got)
+			}
+			if body == "" {
+				continue
+			}
+			if _, got := rawCall(t, s, target, body, nil); got != "ResourceNotFoundException" {
+				t.Errorf("%s of what does not exist: %q", name, got)
+			}
+		}
+	}
+}
+
+// TestClientGone: answers that cannot be given are lost, if something was done
+// for them.
+func TestClientGone(t *testing.T) {
+	s := faultServer(t, Config{})
+	body := fmt.Sprintf(`{"logGroupName":"g","logStreamName":"s","logEvents":[{"timestamp":%d,"message":"m"}]}`, time.Now().UnixMilli())
+	serve := func(w http.ResponseWriter, ctx context.Context, body string) {
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(body))
+		rawHeaders(r, "Logs_20140328.PutLogEvents")
+		defer func() { _ = recover() }() // a recorder cannot be hijacked, so what cannot be cut is aborted
+		s.serveAll(w, r)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	tests := []struct {
+		name   string
+		fault  Fault
+		w      http.ResponseWriter
+		ctx    context.Context
+		body   string
+		lost   bool
+		status int
+	}{
+		{"gone before the answer", Fault{Kind: None}, httptest.NewRecorder(), gone, body, true, 0},
+		{"gone before a refusal", Fault{Kind: None}, httptest.NewRecorder(), gone, "{}", true, 0},
+		{"gone before a refusal for nothing", Fault{Kind: Throttle}, httptest.NewRecorder(), gone, body, false, 0},
+		{"gone while answering", Fault{Kind: None}, brokenWriter{http.Header{}}, t.Context(), body, true, 200},
+		{"gone while trickling", Fault{Kind: Trickle}, brokenWriter{http.Header{}}, t.Context(), body, true, 200},
+	}
+	for _, tt := range tests {
+		s.Script("PutLogEvents", tt.fault)
+		before := s.Counts("PutLogEvents")
+		serve(tt.w, tt.ctx, tt.body)
+		after, r := s.Counts("PutLogEvents"), last(s, "PutLogEvents")
+		if r.Lost != tt.lost || r.Status != tt.status || after.LostAnswers-before.LostAnswers != map[bool]int{true: 1}[tt.lost] || after.Succeeded != 0 ||
+			after.LostRecords-before.LostRecords != r.Accepted {
+			t.Errorf("%s: %+v, noted as status %d, lost %v, accepted %d", tt.name, after, r.Status, r.Lost, r.Accepted)
+		}
+	}
+}
+
+// brokenWriter is a connection that takes a head and no more.
+type brokenWriter struct{ header http.Header }
+
+func (b brokenWriter) Header() http.Header         { return b.header }
+func (b brokenWriter) WriteHeader(int)             {}
+func (b brokenWriter) Write(p []byte) (int, error) { return 0, net.ErrClosed }
+func (b brokenWriter) FlushError() error           { return nil }
 
 // TestClientGoesWhileSending: half a request is not a request.
 func TestClientGoesWhileSending(t *testing.T) {

@@ -160,7 +160,7 @@ func (l *Logs) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.groups)
-	l.total = 0
+	l.total, l.tokens = 0, l.s.cfg.SequenceTokens
 }
 
 func (k *Kinesis) reset() {
