@@ -1,11 +1,14 @@
 package cloudwatch
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -45,6 +48,11 @@ func TestMain(m *testing.M) {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
+	}
+	// Most of the tests wait rather than work.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -96,13 +104,21 @@ func (l *lines) none(t testing.TB, text string) {
 	}
 }
 
-// noErrors has no line that is an error.
-func (l *lines) noErrors(t testing.TB) {
-	t.Helper()
+// errors returns the lines that are errors.
+func (l *lines) errors() (found []string) {
 	for _, line := range l.all() {
 		if strings.HasPrefix(line, "error ") {
-			t.Errorf("got %q", line)
+			found = append(found, line)
 		}
+	}
+	return found
+}
+
+// noErrors has no line be an error.
+func (l *lines) noErrors(t testing.TB) {
+	t.Helper()
+	if found := l.errors(); len(found) != 0 {
+		t.Errorf("got %q", found)
 	}
 }
 
@@ -205,8 +221,16 @@ func (r *rig) account(in, sent, pending int, dropped ...any) {
 		r.t.Errorf("the account does not add up: %v", c)
 	}
 	if r.srv != nil {
-		if got := r.srv.Logs().Total() - r.srv.LostRecords(); got != sent {
-			r.t.Errorf("the service has %d events, want the %d that count as sent", got, sent)
+		// The service may need a moment to see that an answer did not arrive.
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+			got := r.srv.Logs().Total() - r.srv.LostRecords()
+			if got == sent {
+				break
+			}
+			if time.Now().After(end) {
+				r.t.Errorf("the service has %d events, want the %d that count as sent", got, sent)
+				break
+			}
 		}
 	}
 }
@@ -369,4 +393,49 @@ func writeFile(t testing.TB, data []byte) (path string) {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// lateReader is a service that reads of its first request the head alone, until
+// rest is called; it answers all others. rest returns what is there of the first
+// request's body by then.
+func lateReader(t testing.TB) (url string, rest func() []byte) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan net.Conn, 1)
+	others := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write([]byte("{}"))
+	}))
+	_ = others.Listener.Close()
+	others.Listener = &firstApart{Listener: l, first: first}
+	others.Start()
+	t.Cleanup(others.Close)
+	return "http://" + l.Addr().String(), func() []byte {
+		conn := <-first
+		defer conn.Close()
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		all, _ := io.ReadAll(conn) // ends with the client's reset, or its close
+		_, body, _ := bytes.Cut(all, []byte("\r\n\r\n"))
+		return body
+	}
+}
+
+// firstApart keeps the first connection for itself.
+type firstApart struct {
+	net.Listener
+	first chan<- net.Conn
+	taken bool
+}
+
+func (l *firstApart) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil && !l.taken {
+		l.taken = true
+		l.first <- conn
+		return l.Listener.Accept()
+	}
+	return conn, err
 }

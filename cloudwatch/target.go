@@ -69,11 +69,10 @@ type gate chan struct{}
 
 func newGate() gate { return make(gate, 1) }
 
-func (g gate) enter(until time.Time) bool {
-	select {
-	case g <- struct{}{}:
+// enter waits until some time, or until Fluent Bit is to end.
+func (g gate) enter(f *delivery.Flush, until time.Time) bool {
+	if g.open() {
 		return true
-	default:
 	}
 	late := time.NewTimer(time.Until(until))
 	defer late.Stop()
@@ -81,6 +80,18 @@ func (g gate) enter(until time.Time) bool {
 	case g <- struct{}{}:
 		return true
 	case <-late.C:
+		return false
+	case <-f.Context().Done():
+		return false
+	}
+}
+
+// open enters if nobody is in.
+func (g gate) open() bool {
+	select {
+	case g <- struct{}{}:
+		return true
+	default:
 		return false
 	}
 }
@@ -136,7 +147,7 @@ func (ts *targets) group(name string) *group {
 func (s *sender) create(until time.Time, st *stream, seen int32, why string) error {
 	s.tools <- struct{}{}
 	defer func() { <-s.tools }()
-	if !st.making.enter(until) {
+	if !st.making.enter(s.flush, until) {
 		return &makingError{"log stream", errNoTime}
 	}
 	defer st.making.leave()
@@ -183,7 +194,7 @@ func (s *sender) makeStream(ctx context.Context, st *stream) error {
 // remakeGroup creates a group that was found missing, whether it was there
 // before or not. seen is as in create.
 func (s *sender) remakeGroup(ctx context.Context, until time.Time, g *group, name string, seen int32) error {
-	if !g.making.enter(until) {
+	if !g.making.enter(s.flush, until) {
 		return errNoTime
 	}
 	defer g.making.leave()
@@ -238,7 +249,7 @@ func (s *sender) retain(name string) {
 	s.tools <- struct{}{}
 	defer func() { <-s.tools }()
 	until := s.patience(s.begun)
-	if !time.Now().Before(until) || !g.making.enter(time.Time{}) { // or somebody else is at it
+	if !time.Now().Before(until) || !g.making.open() { // or somebody else is at it
 		return
 	}
 	defer g.making.leave()

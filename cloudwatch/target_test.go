@@ -5,11 +5,13 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
 )
 
 // TestCreateOnDemand makes group and stream in the flush that finds them missing.
@@ -354,7 +356,7 @@ func TestNeverThere(t *testing.T) {
 	if got := calls("PutLogEvents"); got > 12 {
 		t.Errorf("PutLogEvents was called %d times", got)
 	}
-	r.log.want(t, "error", "cannot send events", "ResourceNotFoundException")
+	r.log.want(t, "error", "cannot send events")
 	r.account(5, 0, 5)
 }
 
@@ -362,9 +364,9 @@ func TestNeverThere(t *testing.T) {
 // those that are there.
 func TestThrottledMaking(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(stream)", "retry_budget", "1s")
+	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(stream)", "retry_budget", "1500ms")
 	r.srv.Logs().CreateStream("g", "there")
-	r.srv.SetFaults("CreateLogStream", []awslocal.Fault{{Kind: awslocal.Throttle, Probability: 1}})
+	r.srv.SetFaults("CreateLogStream", always(awslocal.Fault{Kind: awslocal.Throttle}))
 	var c []byte
 	for i := range 20 {
 		c = appendRecord(c, now, map[string]any{"stream": fmt.Sprint("new", i), "log": message(i)})
@@ -391,16 +393,16 @@ func TestThrottledMaking(t *testing.T) {
 // need it.
 func TestMakingIsWaitedForOnlySoLong(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, awslocal.Config{}, logKey, "log", "retry_budget", "100ms", "http_request_timeout", "500ms")
+	r := newRig(t, awslocal.Config{}, logKey, "log", "retry_budget", "100ms", "http_request_timeout", "1s")
 	r.srv.Logs().CreateGroup("g")
-	r.srv.SetFaults("CreateLogStream", []awslocal.Fault{{Kind: awslocal.Hang, Probability: 1}})
+	r.srv.SetFaults("CreateLogStream", always(awslocal.Fault{Kind: awslocal.Hang}))
 	began := time.Now()
 	parallel(8, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
-	// One after the other they would take 4 s and more.
-	if took := time.Since(began); took > 3*time.Second {
+	// One after the other they would take 8 s and more.
+	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("took %v", took)
 	}
-	r.srv.ClearFaults()
+	r.srv.Logs().CreateStream("g", "s")
 	for w := range 8 {
 		r.flush(delivery.OK, numbered(w, w+1))
 	}
@@ -412,7 +414,10 @@ func TestMakingIsWaitedForOnlySoLong(t *testing.T) {
 // is known of them forgotten while other flushes use it.
 func TestManyTargets(t *testing.T) {
 	t.Parallel()
-	const n = 500
+	n := 500
+	if raceEnabled {
+		n = 100
+	}
 	r := newRig(t, awslocal.Config{}, logKey, "log", "log_group_name", "$(name)", "log_stream_name", "$(name)")
 	for i := range n {
 		r.srv.Logs().CreateStream(fmt.Sprint("n", i), fmt.Sprint("n", i))
@@ -475,15 +480,55 @@ func TestTargetsAreBounded(t *testing.T) {
 }
 
 func TestGate(t *testing.T) {
+	f := delivery.New(delivery.Env{}, options.New(optionsOf(nil))).Begin(delivery.Chunk{})
+	defer f.End(nil)
 	g := newGate()
-	if !g.enter(time.Time{}) || g.enter(time.Now().Add(time.Millisecond)) {
+	if !g.open() || g.open() || g.enter(f, time.Now().Add(time.Millisecond)) {
 		t.Error("an open gate is closed, or a closed one open")
 	}
 	in := make(chan bool)
-	go func() { in <- g.enter(time.Now().Add(time.Minute)) }()
+	go func() { in <- g.enter(f, time.Now().Add(time.Minute)) }()
 	g.leave()
-	if !<-in || g.enter(time.Time{}) {
+	if !<-in || g.open() {
 		t.Error("who waited did not get in")
+	}
+}
+
+// TestFluentBitEnds has flushes wait for a hanging call, for the making of a
+// stream and for its turn, when Fluent Bit is told to end.
+func TestFluentBitEnds(t *testing.T) {
+	t.Parallel()
+	for _, tokens := range []bool{false, true} {
+		for _, operation := range []string{"PutLogEvents", "CreateLogStream"} {
+			t.Run(fmt.Sprint(operation, tokens), func(t *testing.T) {
+				t.Parallel()
+				srv := startServer(t, awslocal.Config{SequenceTokens: tokens})
+				var ending atomic.Bool
+				p, err := New(delivery.Env{Name: "cloudwatch.0", Ending: ending.Load}, optionsOf(map[string]string{"region": "us-east-1", "endpoint": srv.URL,
+					"log_group_name": "g", "log_stream_name": "s", "auto_create_group": "on", "retry_budget": "5m", "http_request_timeout": "5m"}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(p.Close)
+				for i := range 2 {
+					if got := p.Flush(delivery.Chunk{Tag: "tag", Data: numbered(i, i+1)}); got != delivery.OK {
+						t.Fatalf("got %v", got)
+					}
+				}
+				srv.Logs().DeleteStream("g", "s")
+				srv.SetFaults(operation, always(awslocal.Fault{Kind: awslocal.Hang}))
+				time.AfterFunc(50*time.Millisecond, func() { ending.Store(true) })
+				began := time.Now()
+				parallel(4, func(w int) {
+					if got := p.Flush(delivery.Chunk{Tag: "tag", Data: numbered(w+2, w+3)}); got != delivery.Retry {
+						t.Errorf("got %v", got)
+					}
+				})
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("took %v", took)
+				}
+			})
+		}
 	}
 }
 
