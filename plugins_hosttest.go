@@ -96,6 +96,8 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 		for i := range 3000 {
 			p.env.Log.Infof("flood line %d", i)
 		}
+	case "ending":
+		p.env.Log.Infof("ending %v", p.env.Ending != nil && p.env.Ending())
 	case "retry":
 		p.env.Counters.Add(delivery.Retries, 1)
 		return delivery.Retry

@@ -193,23 +193,15 @@ func instanceLevel(ins *C.struct_flb_output_instance) logrus.Level {
 	return logLevel(known, os.Getenv("FLB_LOG_LEVEL"))
 }
 
-var unnamed struct {
-	sync.Mutex
-	next map[string]int // by plugin
-}
+// unnamed counts the instances that Fluent Bit could not name.
+var unnamed atomic.Int64
 
 // instanceName returns the instance's alias, or its name in Fluent Bit as
-// "cloudwatch.0"; numbered by ourselves where Fluent Bit does not tell.
+// "cloudwatch.0". Where Fluent Bit does not tell we number ourselves, like Fluent
+// Bit over all plugins, but without other people's outputs.
 func instanceName(ins *C.struct_flb_output_instance, plugin string) string {
 	if name := C.flb_name(ins); name != nil {
 		return C.GoString(name)
 	}
-	unnamed.Lock()
-	defer unnamed.Unlock()
-	if unnamed.next == nil {
-		unnamed.next = make(map[string]int)
-	}
-	n := unnamed.next[plugin]
-	unnamed.next[plugin]++
-	return fmt.Sprintf("%s.%d", plugin, n)
+	return fmt.Sprintf("%s.%d", plugin, unnamed.Add(1)-1)
 }

@@ -356,6 +356,14 @@ func (h *Host) TakeSignals() error {
 	return err
 }
 
+// TellToEnd has the host say from now on that it was told to end, as Fluent Bit
+// does after a SIGTERM. Close is still to be called. Without AllSymbols nothing
+// is to be seen of it.
+func (h *Host) TellToEnd() error {
+	_, err := h.call('E', new(request))
+	return err
+}
+
 // Usage is what the process has used so far.
 type Usage struct {
 	Resident  int64         // bytes of memory

@@ -254,6 +254,22 @@ func TestEngineThread(t *testing.T) {
 	})
 }
 
+func TestEnding(t *testing.T) {
+	for _, symbols := range []Symbols{AllSymbols, LogSymbols} {
+		h := start(t, Config{Symbols: symbols})
+		in := initProbe(t, h, 1)
+		wantFlush(t, in, "ending", delivery.OK)
+		waitLog(t, h, `\] ending false$`)
+		if err := h.TellToEnd(); err != nil {
+			t.Fatal(err)
+		}
+		wantFlush(t, in, "ending", delivery.OK)
+		if symbols == AllSymbols {
+			waitLog(t, h, `\] ending true$`)
+		}
+	}
+}
+
 func TestWorkersFlushAtOnce(t *testing.T) {
 	for _, workers := range []int{0, 1, 4} {
 		h := start(t, Config{})

@@ -113,7 +113,6 @@ struct plugin {
     void *handle;
     struct flb_plugin_proxy_def def;
     struct flbgo_output_plugin go;
-    int instances; /* so many were ever made */
 };
 
 struct series {
@@ -154,6 +153,7 @@ static struct plugin plugins[MAX_PLUGINS];
 static int n_plugins;
 static struct flb_output_instance *instances[MAX_INSTANCES];
 static int n_instances;
+static int made; /* instances that ever started: Fluent Bit numbers them over all plugins */
 static int service_level = 3;
 static int guard_chunks = 1;
 static struct queue main_queue = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, NULL};
@@ -247,6 +247,9 @@ static const char *property(const char *key, struct flb_output_instance *ins)
 }
 
 #if SYMBOLS >= 2
+/* src/fluent-bit.c: the signal that told it to end */
+volatile sig_atomic_t exit_signal;
+
 int flb_output_log_check(struct flb_output_instance *ins, int level);
 const char *flb_output_name(struct flb_output_instance *ins);
 void *flb_output_get_cmt_instance(struct flb_output_instance *ins);
@@ -715,7 +718,7 @@ static void init(struct job *job)
     ins->context.proxy = p;
     ins->log_level = service_level;
     ins->workers = (int) read_number(job);
-    snprintf(ins->name, sizeof(ins->name), "%s.%d", p->def.name, p->instances);
+    snprintf(ins->name, sizeof(ins->name), "%s.%d", p->def.name, made);
     n = read_number(job);
     if (ins->workers > MAX_WORKERS || n > MAX_OPTIONS || n_instances == MAX_INSTANCES) {
         die("too many workers, options or instances");
@@ -750,7 +753,7 @@ static void init(struct job *job)
         answer(job, -1, "the plugin refuses to start");
         return;
     }
-    p->instances++;
+    made++;
     ins->started = 1;
     for (i = 0; i < (uint32_t) ins->workers; i++) {
         pthread_mutex_init(&ins->queue[i].lock, NULL);
@@ -975,6 +978,12 @@ int main(int argc, char **argv)
             /* What Fluent Bit does at a SIGCONT and a SIGHUP (src/fluent-bit.c). */
             signal(SIGSEGV, crash);
             signal(SIGFPE, crash);
+            answer(job, 0, "");
+            break;
+        case 'E':
+#if SYMBOLS >= 2
+            exit_signal = SIGTERM;
+#endif
             answer(job, 0, "");
             break;
         case 'Q':
