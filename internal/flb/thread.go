@@ -78,6 +78,7 @@ func onBehalf(doing string, m *metrics, f func()) {
 		pending.wake = make(chan struct{}, 1)
 		pending.room = sync.NewCond(&pending.mu)
 		ownLog = newLog("[aws-for-fluent-bit] ", instanceLevel(nil))
+		borrowSHA256()
 	})
 	C.flb_keep_signals()
 	done := make(chan struct{})
@@ -176,7 +177,7 @@ func writeLine(level int, text string) {
 // write hands the line to Fluent Bit's log, by way of the thread it is called on.
 func (l logLine) write() {
 	if C.flb_can_print() == 0 {
-		os.Stderr.Write(appendLine(nil, time.Now(), l.level, l.text))
+		_, _ = os.Stderr.Write(appendLine(nil, time.Now(), l.level, l.text)) // where else to say that it failed?
 		return
 	}
 	text := C.CString(l.text)

@@ -201,7 +201,7 @@ func (h *Host) readLines(r io.Reader, stray bool) {
 			h.mu.Lock()
 			h.lines = append(h.lines, Line{strings.TrimSuffix(text, "\n"), stray})
 			if h.config.Copy != nil {
-				io.WriteString(h.config.Copy, text)
+				_, _ = io.WriteString(h.config.Copy, text) // it is kept in any case
 			}
 			h.mu.Unlock()
 		}
@@ -416,7 +416,7 @@ func (h *Host) Usage() (Usage, error) {
 
 // Kill ends the host at once. Calls under way end in an error.
 func (h *Host) Kill() {
-	h.cmd.Process.Kill()
+	_ = h.cmd.Process.Kill() // it may have ended by itself
 	<-h.ended
 }
 
@@ -446,7 +446,7 @@ func (h *Host) end() error {
 			errs = append(errs, err)
 		}
 	}
-	h.stdin.Close()
+	_ = h.stdin.Close() // the host may have ended by itself
 	select {
 	case <-h.ended:
 	case <-time.After(h.config.Deadline):
