@@ -44,10 +44,9 @@ int flb_can_hash(void)
     return openssl_sha256 != NULL;
 }
 
-void flb_hash(const unsigned char *data, size_t size, unsigned char *sum)
+int flb_hash(const unsigned char *data, size_t size, unsigned char *sum)
 {
-    /* A sum that stays all zeros is none: Go finds out. */
-    openssl_sha256(data, size, sum);
+    return openssl_sha256(data, size, sum) != NULL;
 }
 
 int flb_ending(void)
