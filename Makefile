@@ -13,7 +13,7 @@ GOTAGS  ?=
 # hides everything that is not part of the boundary. -z text: no code is changed
 # while the library is loaded, see flb_forget_pages.
 EXTLD   := -Wl,-soname,libaws-for-fluent-bit.so -Wl,-z,text -Wl,--version-script=$(CURDIR)/loader/library.map
-SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*') \
+SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*' -not -path './conformance/*') \
            $(wildcard internal/flb/*.c internal/flb/*.h) go.mod go.sum loader/library.map
 
 CFLAGS_LOADER := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden
@@ -24,7 +24,7 @@ describe_kinesis    := Amazon Kinesis Data Streams
 describe_firehose   := Amazon Data Firehose
 describe_probe      := does what the tag of a chunk says
 
-.PHONY: help build clean symbols test format vet race pure fuzz bench lint lint-tool demo e2e
+.PHONY: help build clean symbols test format vet race pure fuzz bench lint lint-tool demo e2e conformance
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,3 +104,9 @@ e2e: build ## the plugins under the fluent-bit on the PATH
 	else \
 	  echo "SKIP e2e: no fluent-bit on the PATH"; \
 	fi
+
+include release.mk
+
+# By the parts that others wrote: pip, npm and fluent-bit where they are there.
+conformance: build ## moto, kinesalite, botocore and other decoders look at what the plugins send
+	cd conformance && go vet ./... && go test -json -count=1 -timeout 25m ./... | (cd .. && $(COUNT) -v)
