@@ -64,6 +64,8 @@ func (s *section) add(key, value string, commented bool) {
 	s.order = append(s.order, key)
 	if commented {
 		s.optional[key] = value
+	} else if before, again := s.set[key]; again { // Path
+		s.set[key] = before + "," + value
 	} else {
 		s.set[key] = value
 	}
@@ -231,6 +233,13 @@ func outputs(t *testing.T, sections []*section) map[string]*section {
 // The two configurations of the image say the same, in comments too.
 func TestTwins(t *testing.T) {
 	conf, yaml := classic(read(t, "../fluent-bit.conf")), twin(read(t, "../fluent-bit.yaml"))
+	// In the classic format the plugins are in a file of their own.
+	if conf[0].set["plugins_file"] != "plugins.conf" {
+		t.Fatalf("fluent-bit.conf begins with %v", conf[0])
+	}
+	delete(conf[0].set, "plugins_file")
+	conf[0].order = slices.DeleteFunc(conf[0].order, func(k string) bool { return k == "plugins_file" })
+	conf = slices.Insert(conf, 1, classic(read(t, "../plugins.conf"))...)
 	if len(conf) != len(yaml) || len(conf) < 6 {
 		t.Fatalf("fluent-bit.conf has %d sections, fluent-bit.yaml %d", len(conf), len(yaml))
 	}

@@ -6,13 +6,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tinylib/msgp/msgp"
 
 	"aws-for-fluent-bit/internal/awslocal"
 )
@@ -388,4 +394,286 @@ func ofPod(t *testing.T, records []string, p pod) (found map[string]any) {
 		}
 	}
 	return found
+}
+
+// startRaw starts fluent-bit with these arguments alone.
+func startRaw(t *testing.T, dir string, env []string, args ...string) *process {
+	t.Helper()
+	program, err := exec.LookPath("fluent-bit")
+	if err != nil {
+		t.Skip("SKIP: no fluent-bit on the PATH")
+	}
+	p := &process{t: t, dir: dir, log: newLogBuffer(), exited: make(chan struct{})}
+	p.cmd = exec.Command(program, args...)
+	p.cmd.Dir, p.cmd.Env = dir, append(awsEnv(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // its result is read from ProcessState
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		select {
+		case <-p.exited:
+		default:
+			_ = p.cmd.Process.Kill()
+			<-p.exited
+		}
+		if t.Failed() {
+			t.Logf("end of fluent-bit's log:\n%s", p.log.tail(60))
+		}
+	})
+	return p
+}
+
+// entrypoint are the arguments of the image's ENTRYPOINT, for the plugins of bin.
+func entrypoint(t *testing.T) (args []string) {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^ENTRYPOINT (\[.*\])$`).FindStringSubmatch(read(t, "../Dockerfile"))
+	if m == nil {
+		t.Fatal("the Dockerfile has no ENTRYPOINT")
+	}
+	if err := json.Unmarshal([]byte(m[1]), &args); err != nil {
+		t.Fatal(err)
+	}
+	for i := range args {
+		args[i] = strings.Replace(args[i], "/fluent-bit/", bin+"/", 1)
+	}
+	return args[1:]
+}
+
+// The image's configuration, in both formats, passes --dry-run, and runs as the
+// image runs it, which loads the plugins twice: what comes by the forward
+// protocol goes to CloudWatch Logs.
+func TestImageConfiguration(t *testing.T) {
+	for _, name := range []string{"fluent-bit.conf", "fluent-bit.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			aws := startAWS(t, awslocal.Config{})
+			port, http := freePort(t), freePort(t)
+			separator := ": "
+			if name == "fluent-bit.conf" {
+				separator = " "
+			}
+			text := replace(t, shippedText(t, name), "/fluent-bit/parsers/parsers.conf", shipped(t, "demo/parsers.conf"))
+			plugins := replace(t, shippedText(t, "plugins.conf"), "/fluent-bit/", bin+"/")
+			writeNew(t, filepath.Join(dir, "plugins.conf"), plugins)
+			if name == "fluent-bit.yaml" {
+				text = replace(t, text, "  - /fluent-bit/", "  - "+bin+"/")
+			}
+			asIs := filepath.Join(dir, name)
+			writeNew(t, asIs, text)
+			dry := startRaw(t, dir, []string{"AWS_REGION=us-east-2"}, "--dry-run", "-c", asIs)
+			if code := dry.end(20 * time.Second); code != 0 || !strings.Contains(dry.log.String(), "configuration test is successful") {
+				t.Errorf("--dry-run ended with %d:\n%s", code, dry.log)
+			}
+
+			text = regexp.MustCompile(`(?mi)^( +port:? +)24224$`).ReplaceAllString(text, fmt.Sprintf("${1}%d", port))
+			text = regexp.MustCompile(`(?mi)^( +http_port:? +)2020$`).ReplaceAllString(text, fmt.Sprintf("${1}%d", http))
+			text = replace(t, text, "0.0.0.0", "127.0.0.1")
+			text = regexp.MustCompile(`(?m)^( +)region.*AWS_REGION}$`).ReplaceAllString(text, "$0\n${1}endpoint"+separator+aws.URL)
+			writeNew(t, asIs, text)
+			p := startRaw(t, dir, []string{"AWS_REGION=us-east-2"}, append(entrypoint(t), "-c", asIs)...)
+			p.metrics = fmt.Sprintf("http://127.0.0.1:%d", http)
+			p.waitLog(`listening on 127\.0\.0\.1:`+fmt.Sprint(port), 20*time.Second)
+			forward(t, fmt.Sprintf("127.0.0.1:%d", port), "app", map[string]string{"log": "hello"})
+			p.wait("the record has arrived", 20*time.Second, func() bool { return aws.Logs().Total() == 1 })
+			if health, err := p.get("/api/v1/health"); err != nil || health != "ok\n" {
+				t.Errorf("the health check got %q, %v", health, err)
+			}
+			p.stop(20 * time.Second)
+			if got := aws.Logs().Stream("fluentbit-cloudwatch", "from-fluent-bit-app").Messages(); !reflect.DeepEqual(got, []string{`{"log":"hello"}`}) {
+				t.Errorf("arrived: %q", got)
+			}
+			if lines := slices.DeleteFunc(p.problems(), harmless); len(lines) > 0 {
+				t.Errorf("the log has errors or warnings: %q", lines)
+			}
+		})
+	}
+}
+
+func shippedText(t *testing.T, name string) string { return read(t, shipped(t, name)) }
+
+// Without a region the image says what it lacks.
+func TestImageWithoutRegion(t *testing.T) {
+	dir := t.TempDir()
+	text := replace(t, shippedText(t, "fluent-bit.conf"), "/fluent-bit/parsers/parsers.conf", shipped(t, "demo/parsers.conf"),
+		"24224", fmt.Sprint(freePort(t)), "2020", fmt.Sprint(freePort(t)), "0.0.0.0", "127.0.0.1")
+	writeNew(t, filepath.Join(dir, "fluent-bit.conf"), text)
+	writeNew(t, filepath.Join(dir, "plugins.conf"), replace(t, shippedText(t, "plugins.conf"), "/fluent-bit/", bin+"/"))
+	p := startRaw(t, dir, nil, "-c", filepath.Join(dir, "fluent-bit.conf"))
+	if code := p.end(20 * time.Second); code == 0 || !strings.Contains(p.log.String(), "option region: it is required and not set") {
+		t.Errorf("it ended with %d:\n%s", code, p.log)
+	}
+}
+
+// forward sends a record as docker's fluentd log driver does: a message in
+// Forward's Message Mode, https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1
+func forward(t *testing.T, address, tag string, record map[string]string) {
+	t.Helper()
+	network := "tcp"
+	if strings.HasPrefix(address, "/") {
+		network = "unix"
+	}
+	c, err := net.Dial(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b := msgp.AppendArrayHeader(nil, 3)
+	b = msgp.AppendString(b, tag)
+	b = msgp.AppendInt64(b, time.Now().Unix())
+	b = msgp.AppendMapStrStr(b, record)
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// firelens is the configuration that ECS' agent makes of a task definition and
+// mounts over /fluent-bit/etc/fluent-bit.conf.
+// https://aws.amazon.com/blogs/containers/under-the-hood-firelens-for-amazon-ecs-tasks/
+func firelens(t *testing.T, file, socket string, port int, external, endpoint string) (config, app string) {
+	t.Helper()
+	var task struct {
+		ContainerDefinitions []struct {
+			Name                  string
+			FirelensConfiguration struct{ Options map[string]string }
+			LogConfiguration      struct {
+				LogDriver string
+				Options   map[string]string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, file)), &task); err != nil {
+		t.Fatal(err)
+	}
+	config = section("INPUT", "Name tcp", "Listen 127.0.0.1", fmt.Sprintf("Port %d", freePort(t)), "Tag firelens-healthcheck") +
+		section("INPUT", "Name forward", "unix_path "+socket) +
+		section("INPUT", "Name forward", "Listen 127.0.0.1", fmt.Sprintf("Port %d", port)) +
+		section("FILTER", "Name record_modifier", "Match *", "Record ecs_cluster default",
+			"Record ecs_task_arn arn:aws:ecs:us-east-2:123456789012:task/default/158d1c8083dd49d6b527399fd6414f5c",
+			"Record ecs_task_definition "+strings.TrimSuffix(filepath.Base(file), ".json")+":1")
+	for _, c := range task.ContainerDefinitions {
+		if value := c.FirelensConfiguration.Options["config-file-value"]; value != "" {
+			if filepath.Dir(value) != "/fluent-bit/configs" {
+				t.Errorf("the image has no %s", value)
+			}
+			config += "@INCLUDE " + filepath.Join(external, filepath.Base(value)) + "\n\n"
+		}
+	}
+	config += section("OUTPUT", "Name null", "Match firelens-healthcheck")
+	for _, c := range task.ContainerDefinitions {
+		if c.LogConfiguration.LogDriver != "awsfirelens" {
+			continue
+		}
+		app = c.Name
+		lines := []string{"Name " + c.LogConfiguration.Options["Name"], "Match " + app + "-firelens*", "endpoint " + endpoint}
+		for _, k := range slices.Sorted(maps.Keys(c.LogConfiguration.Options)) {
+			if k != "Name" && k != "log-driver-buffer-limit" {
+				lines = append(lines, k+" "+c.LogConfiguration.Options[k])
+			}
+		}
+		config += section("OUTPUT", lines...)
+	}
+	return config, app
+}
+
+// Each task definition, as FireLens turns it into a configuration: what an
+// application writes arrives, with the task's metadata.
+func TestFireLens(t *testing.T) {
+	for _, plugin := range []string{"cloudwatch", "kinesis", "firehose"} {
+		t.Run(plugin, func(t *testing.T) {
+			dir := t.TempDir()
+			aws := startAWS(t, awslocal.Config{KinesisStreams: map[string]int{"fluentbit-kinesis": 1}, DeliveryStreams: []string{"fluentbit-firehose"}})
+			http, port, socket := freePort(t), freePort(t), filepath.Join(dir, "fluent.sock")
+			writeNew(t, filepath.Join(dir, "minimize-log-loss.conf"),
+				replace(t, read(t, "../deploy/image/configs/minimize-log-loss.conf"), "HTTP_Port    2020", fmt.Sprintf("HTTP_Port    %d", http)))
+			config, app := firelens(t, "../deploy/ecs/"+plugin+".json", socket, port, dir, aws.URL)
+			writeNew(t, filepath.Join(dir, "fluent-bit.conf"), config)
+			p := startRaw(t, dir, []string{"ECS_CONTAINER_METADATA_URI_V4=" + aws.TaskMetadataV4()},
+				append(entrypoint(t), "-c", filepath.Join(dir, "fluent-bit.conf"))...)
+			p.metrics = fmt.Sprintf("http://127.0.0.1:%d", http)
+			p.wait("the socket is there", 20*time.Second, func() bool { _, err := os.Stat(socket); return err == nil })
+			const id = "158d1c8083dd49d6b527399fd6414f5c-1234"
+			forward(t, socket, app+"-firelens-158d1c8083dd49d6b527399fd6414f5c", map[string]string{
+				"container_id": id, "container_name": "nginx", "source": "stdout", "log": "hello"})
+			arrived := map[string]func() []string{
+				"cloudwatch": func() (all []string) {
+					for _, st := range aws.Logs().Streams() {
+						if !strings.HasPrefix(st.Group, "/ecs/") || !strings.HasPrefix(st.Name, "nginx-") {
+							t.Errorf("a record is in %s, %s", st.Group, st.Name)
+						}
+						all = append(all, st.Messages()...)
+					}
+					return all
+				},
+				"kinesis": func() (all []string) {
+					for _, r := range aws.Kinesis().Stream("fluentbit-kinesis").Records() {
+						if r.PartitionKey != id {
+							t.Errorf("the partition key is %q", r.PartitionKey)
+						}
+						all = append(all, string(r.Data))
+					}
+					return all
+				},
+				"firehose": func() (all []string) {
+					for _, r := range aws.Firehose().Stream("fluentbit-firehose").Records() {
+						all = append(all, string(r))
+					}
+					return all
+				},
+			}[plugin]
+			p.wait("the record has arrived", 20*time.Second, func() bool { return len(arrived()) > 0 })
+			if health, err := p.get("/api/v1/health"); err != nil || health != "ok\n" {
+				t.Errorf("the health check got %q, %v", health, err)
+			}
+			p.stop(30 * time.Second)
+			got := arrived()
+			if len(got) != 1 {
+				t.Fatalf("arrived: %q", got)
+			}
+			want := map[string]any{"container_id": id, "container_name": "nginx", "source": "stdout", "log": "hello",
+				"ecs_cluster": "default", "ecs_task_definition": plugin + ":1",
+				"ecs_task_arn": "arn:aws:ecs:us-east-2:123456789012:task/default/158d1c8083dd49d6b527399fd6414f5c"}
+			if o := object(t, got[0]); !reflect.DeepEqual(o, want) {
+				t.Errorf("arrived %v, want %v", o, want)
+			}
+			if lines := slices.DeleteFunc(p.problems(), harmless); len(lines) > 0 {
+				t.Errorf("the log has errors or warnings: %q", lines)
+			}
+		})
+	}
+}
+
+// The sidecar's configuration ships the files of the shared volume, parsed, and
+// with its pod's names where the kubernetes filter would have them.
+func TestSidecar(t *testing.T) {
+	root := t.TempDir()
+	aws := startAWS(t, awslocal.Config{Now: func() time.Time { return articleTime }})
+	text := read(t, "../deploy/fargate/fluent-bit.conf")
+	conf := replace(t, text, "/var/log/app/", root+"/logs/", "/var/lib/fluent-bit", root,
+		"/fluent-bit/parsers/parsers.conf", shipped(t, "demo/parsers.conf"),
+		"${AWS_REGION}\n", "${AWS_REGION}\n    endpoint "+aws.URL+"\n")
+	nginx := object(t, article(t, "nginx.json"))
+	writeNew(t, filepath.Join(root, "logs/access.log"), nginx["log"].(string))
+	p := start(t, run{dir: root, config: withoutService(t, conf), service: serviceLines(t, conf), env: []string{
+		"AWS_REGION=us-east-2", "POD_NAME=nginx-with-sidecar-1", "POD_NAMESPACE=default", "POD_UID=198f7dd2", "NODE_NAME=fargate-1"}})
+	p.wait("the record has arrived", 20*time.Second, func() bool { return aws.Logs().Total() > 0 })
+	p.stop(20 * time.Second)
+	st := aws.Logs().Stream("fluentbit-cloudwatch", "fargate-default-nginx-with-sidecar-1-access")
+	if st.Len() != 1 {
+		t.Fatalf("streams: %v", aws.Logs().Groups())
+	}
+	want := maps.Clone(nginx["data"].(map[string]any))
+	want["kubernetes"] = map[string]any{"pod_name": "nginx-with-sidecar-1", "namespace_name": "default", "pod_id": "198f7dd2",
+		"host": "fargate-1", "container_name": "nginx"}
+	if got := object(t, st.Messages()[0]); !reflect.DeepEqual(got, want) {
+		t.Errorf("arrived %v, want %v", got, want)
+	}
+	if lines := slices.DeleteFunc(p.problems(), harmless); len(lines) > 0 {
+		t.Errorf("the log has errors or warnings: %q", lines)
+	}
 }
