@@ -57,6 +57,7 @@ BENCHTIME ?= 1s
 test: build format vet ## everything that needs no more than Go and a C compiler, with a short run of the race detector
 	go test -json ./... | $(COUNT)
 	go test -json -race -short $(RACE) | $(COUNT)
+	@$(MAKE) -s manifests
 
 format:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on:"; echo "$$files"; exit 1; }
@@ -110,3 +111,6 @@ include release.mk
 # By the parts that others wrote: pip, npm and fluent-bit where they are there.
 conformance: build ## moto, kinesalite, botocore and other decoders look at what the plugins send
 	cd conformance && go vet ./... && go test -json -count=1 -timeout 25m ./... | (cd .. && $(COUNT) -v)
+
+# Cross builds, releases, the image, manifests.
+include release.mk
