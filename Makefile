@@ -106,11 +106,9 @@ e2e: build ## the plugins under the fluent-bit on the PATH
 	  echo "SKIP e2e: no fluent-bit on the PATH"; \
 	fi
 
+# Cross builds, releases, the image, manifests.
 include release.mk
 
 # By the parts that others wrote: pip, npm and fluent-bit where they are there.
 conformance: build ## moto, kinesalite, botocore and other decoders look at what the plugins send
 	cd conformance && go vet ./... && go test -json -count=1 -timeout 25m ./... | (cd .. && $(COUNT) -v)
-
-# Cross builds, releases, the image, manifests.
-include release.mk
