@@ -144,9 +144,9 @@ func read(t *testing.T, file string) string {
 // (src/flb_output.c, flb_output_set_property).
 var fluentBits = []string{"name", "match", "match_regex", "alias", "workers", "retry_limit", "log_level", "storage.total_limit_size"}
 
-// unread are options that plugins ask for and that nobody should set: reserved
-// by Fluent Bit, which takes them for itself.
-var unread = []string{}
+// unread are options that the plugins ask for and never get: Fluent Bit takes
+// them for itself.
+var unread = []string{"port"}
 
 // Every option of the three plugins stands in fluent-bit.conf, and every one
 // that stands there exists and is taken as it stands.
@@ -209,6 +209,34 @@ func TestEveryOptionIsShown(t *testing.T) {
 				continue
 			}
 			p.Close()
+		}
+	}
+}
+
+// readme finds an option's default in the README's tables.
+var readme = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| [^|`]*, `([^`|]+)` \\|")
+
+// What is commented in fluent-bit.conf is the default, where there is one.
+func TestDefaultsAreShown(t *testing.T) {
+	defaults := make(map[string]string)
+	for _, m := range readme.FindAllStringSubmatch(read(t, "../README.md"), -1) {
+		defaults[m[1]] = m[2]
+	}
+	if len(defaults) < 20 {
+		t.Fatalf("found %d defaults in the README: %v", len(defaults), defaults)
+	}
+	for name, s := range outputs(t, classic(read(t, "../fluent-bit.conf"))) {
+		compared := 0
+		for option, value := range s.optional {
+			if want, ok := defaults[option]; ok {
+				compared++
+				if !strings.EqualFold(value, want) {
+					t.Errorf("%s: fluent-bit.conf shows %s %s, the README's default is %s", name, option, value, want)
+				}
+			}
+		}
+		if compared < 10 {
+			t.Errorf("%s: compared %d defaults only", name, compared)
 		}
 	}
 }
