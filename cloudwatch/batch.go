@@ -40,6 +40,7 @@ type batch struct {
 	bytes     int   // as the service counts them
 	newest    int64 // time of an event
 	unordered bool  // an event came after a newer one
+	memo      jsonenc.Memo
 }
 
 // pool keeps batches with their buffers. A typical one ends at the call's limit.

@@ -122,7 +122,7 @@ func (p *Plugin) appendMessage(b *batch, body []byte) (size int, err error) {
 	if p.logPath != nil {
 		b.body, size, _, err = jsonenc.AppendTextEscaped(b.body, body)
 	} else {
-		b.body, size, _, err = jsonenc.AppendEscaped(b.body, body)
+		b.body, size, _, err = b.memo.AppendEscaped(b.body, body)
 	}
 	return size, err
 }

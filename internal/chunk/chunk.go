@@ -105,6 +105,8 @@ type Reader struct {
 
 	groupMetadata   []byte
 	groupAttributes []byte
+
+	repeats repeats
 }
 
 // NewReader returns a Reader for the bytes of one chunk.
@@ -212,7 +214,7 @@ func (r *Reader) element(start int) (p parts, bad string) {
 		}
 		p.metadata = b[metadataAt:i:i]
 	}
-	if p.end, bad = skip(b, i); bad != "" {
+	if p.end, bad = r.repeats.skip(b, i); bad != "" {
 		return p, bad
 	}
 	p.body = b[i:p.end:p.end]

@@ -62,18 +62,26 @@ func BenchmarkChunkNext(b *testing.B) {
 
 func BenchmarkChunkToJSON(b *testing.B) {
 	var dst []byte
-	overChunk(b, func(data []byte) {
-		dst = dst[:0]
-		eachBody(b, data, func(body []byte) { dst, _, _ = AppendJSON(dst, body) })
-	})
+	for name, m := range map[string]*Memo{"alone": nil, "memo": {}} {
+		b.Run(name, func(b *testing.B) {
+			overChunk(b, func(data []byte) {
+				dst = dst[:0]
+				eachBody(b, data, func(body []byte) { dst, _, _ = m.AppendJSON(dst, body) })
+			})
+		})
+	}
 }
 
 func BenchmarkChunkToEscaped(b *testing.B) {
 	var dst []byte
-	overChunk(b, func(data []byte) {
-		dst = dst[:0]
-		eachBody(b, data, func(body []byte) { dst, _, _, _ = AppendEscaped(dst, body) })
-	})
+	for name, m := range map[string]*Memo{"alone": nil, "memo": {}} {
+		b.Run(name, func(b *testing.B) {
+			overChunk(b, func(data []byte) {
+				dst = dst[:0]
+				eachBody(b, data, func(body []byte) { dst, _, _, _ = m.AppendEscaped(dst, body) })
+			})
+		})
+	}
 }
 
 // Log lines that are JSON themselves need an escape every few bytes.

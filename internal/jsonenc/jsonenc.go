@@ -21,12 +21,7 @@ var (
 // returns what follows the value. The errors are ErrTooDeep and ErrBroken;
 // then out is dst and rest is v.
 func AppendJSON(dst, v []byte) (out, rest []byte, err error) {
-	e := encoder{src: clip(v), mark: 1}
-	out, i := e.value(dst, 0, 0)
-	if i < 0 {
-		return dst, v, e.err
-	}
-	return out, v[i:], nil
+	return (*Memo)(nil).AppendJSON(dst, v)
 }
 
 // AppendEscaped is AppendJSON, but the JSON text is already escaped to stand
@@ -34,12 +29,7 @@ func AppendJSON(dst, v []byte) (out, rest []byte, err error) {
 // bytes of the text itself, that is without this escaping: what CloudWatch
 // Logs counts of a message.
 func AppendEscaped(dst, v []byte) (out []byte, size int, rest []byte, err error) {
-	e := encoder{src: clip(v), mark: 1, q: 1}
-	out, i := e.value(dst, 0, 0)
-	if i < 0 {
-		return dst, 0, v, e.err
-	}
-	return out, len(out) - len(dst) - e.extra, v[i:], nil
+	return (*Memo)(nil).AppendEscaped(dst, v)
 }
 
 // AppendText appends the first msgpack value of v: a string or binary as it is,

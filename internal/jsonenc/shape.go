@@ -29,10 +29,14 @@ type Shape struct {
 // a map only the keys of the maps within it are changed. The errors are
 // ErrTooDeep and ErrBroken; then dst is returned as it was.
 func (s *Shape) AppendJSON(dst, body, timeText []byte) ([]byte, error) {
+	return s.append(nil, dst, body, timeText)
+}
+
+func (s *Shape) append(m *Memo, dst, body, timeText []byte) ([]byte, error) {
 	if s == nil {
 		s = &Shape{}
 	}
-	e := encoder{src: clip(body), mark: 1}
+	e := encoder{src: clip(body), mark: 1, memo: m}
 	if s.ReplaceDots != nil {
 		e.dots, e.replace = *s.ReplaceDots, true
 	}
@@ -53,7 +57,7 @@ func (s *Shape) AppendJSON(dst, body, timeText []byte) ([]byte, error) {
 func (s *Shape) top(e *encoder, dst []byte, i, n int, timeText []byte) ([]byte, int) {
 	dst = append(dst, '{')
 	first := len(dst)
-	for ; n > 0; n-- {
+	for k := range n {
 		if !s.keeps(e.src[i:]) {
 			for range 2 {
 				rest, err := chunk.Skip(e.src[i:])
@@ -71,7 +75,7 @@ func (s *Shape) top(e *encoder, dst []byte, i, n int, timeText []byte) ([]byte, 
 			return dst, i
 		}
 		dst = append(dst, ':')
-		if dst, i = e.value(dst, i, 1); i < 0 {
+		if dst, i = e.entry(dst, i, k); i < 0 {
 			return dst, i
 		}
 	}

@@ -37,6 +37,8 @@ type encoder struct {
 	// dots is written for every "." of a key, if replace is set.
 	dots    string
 	replace bool
+
+	memo *Memo // of the values in the outermost map, or nil
 }
 
 func (e *encoder) fail(dst []byte, err error) ([]byte, int) {
@@ -145,7 +147,12 @@ func (e *encoder) entries(dst []byte, i, n, depth int) ([]byte, int) {
 			return dst, i
 		}
 		dst = append(dst, ':')
-		if dst, i = e.value(dst, i, depth+1); i < 0 {
+		if depth == 0 {
+			dst, i = e.entry(dst, i, k)
+		} else {
+			dst, i = e.value(dst, i, depth+1)
+		}
+		if i < 0 {
 			return dst, i
 		}
 	}

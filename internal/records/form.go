@@ -90,6 +90,7 @@ type Writer struct {
 	text  []byte // owned by Writer for reuse, as the next two
 	data  []byte
 	time  []byte
+	memo  jsonenc.Memo // of records that are sent whole
 }
 
 // NewWriter returns a Writer for the records of a flush.
@@ -140,9 +141,9 @@ func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error)
 		if f.shape.TimeKey != "" {
 			w.time = f.time.Append(w.time[:0], &w.last, ev.Time.Sec, ev.Time.Nsec)
 		}
-		out, err = f.shape.AppendJSON(dst, ev.Body, w.time)
+		out, err = w.memo.AppendShaped(dst, ev.Body, w.time, &f.shape)
 	default:
-		out, _, err = jsonenc.AppendJSON(dst, ev.Body)
+		out, _, err = w.memo.AppendJSON(dst, ev.Body)
 	}
 	return out, err
 }

@@ -1,0 +1,54 @@
+package chunk
+
+import "bytes"
+
+// repeats remembers the maps and arrays within the last event's body, by their
+// place in it. What the kubernetes filter adds to records is the same in all of
+// a chunk, and most of its bytes: where the same bytes come again the same value
+// ends, and need not be walked again. They alias the chunk.
+type repeats [8][]byte
+
+// minRepeat is how many bytes a value has for which a comparison is worth it.
+const minRepeat = 32
+
+// skip is the function skip, for a body.
+func (r *repeats) skip(b []byte, i int) (end int, bad string) {
+	if end, ok := r.entries(b, i); ok {
+		return end, ""
+	}
+	// Not a map of up to 15 entries, as nearly all bodies are, or a broken one:
+	// then this tells what is wrong and where.
+	return skip(b, i)
+}
+
+func (r *repeats) entries(b []byte, i int) (end int, ok bool) {
+	if i >= len(b) || b[i]&0xf0 != 0x80 {
+		return 0, false
+	}
+	n := int(b[i] & 0x0f)
+	i++
+	for k := range n {
+		var bad string
+		if i < len(b) && b[i] >= 0xa0 && b[i] <= 0xbf {
+			i += 1 + int(b[i]&0x1f)
+		} else if i, bad = skip(b, i); bad != "" {
+			return 0, false
+		}
+		if i >= len(b) {
+			return 0, false
+		}
+		last := &r[k%len(r)]
+		if len(*last) > 0 && bytes.HasPrefix(b[i:], *last) {
+			i += len(*last)
+			continue
+		}
+		start := i
+		if i, bad = skip(b, i); bad != "" {
+			return 0, false
+		}
+		if c := b[start]; i-start >= minRepeat && (c >= 0x80 && c <= 0x9f || c >= 0xdc && c <= 0xdf) {
+			*last = b[start:i]
+		}
+	}
+	return i, true
+}
