@@ -311,6 +311,18 @@ func shippedOutputs(t *testing.T) map[string]map[string]string {
 			add("../fluent-bit.yaml", s.set)
 		}
 	}
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, "../README.md") {
+		text := read(t, page)
+		for _, s := range classic(strings.ReplaceAll(text, "\n   ", "\n") + "\n" + text) { // code blocks in lists, and others
+			if s.name == "output" {
+				add(page, s.set)
+			}
+		}
+	}
 	files, err := filepath.Glob("ecs/*.json")
 	if err != nil {
 		t.Fatal(err)
@@ -370,7 +382,7 @@ func TestShippedOutputs(t *testing.T) {
 			if slices.Contains(fluentBits, k) {
 				continue
 			}
-			v = strings.NewReplacer("${AWS_REGION}", "us-east-2", "${DEMO_ENDPOINT}", "http://127.0.0.1:1", "/var/lib/fluent-bit", state).Replace(v)
+			v = strings.NewReplacer("${AWS_REGION}", "us-east-2", "${HOSTNAME}", "host", "${DEMO_ENDPOINT}", "http://127.0.0.1:1", "/var/lib/fluent-bit", state).Replace(v)
 			if strings.Contains(v, "${") {
 				t.Errorf("%s: nobody sets the variable in %s %s", where, k, v)
 			}
