@@ -46,11 +46,12 @@ func (f *Flush) Pause(attempt int, asked time.Duration) bool {
 		}
 		pause = left
 	}
-	return f.sleep(pause)
+	return f.Sleep(pause)
 }
 
-// sleep returns false early when Fluent Bit is to end and cannot wait so long.
-func (f *Flush) sleep(pause time.Duration) bool {
+// Sleep returns false, at once or early, when the flush's budget would be spent
+// by then: as it is when Fluent Bit is told to end meanwhile.
+func (f *Flush) Sleep(pause time.Duration) bool {
 	until := time.Now().Add(pause)
 	for left := pause; left > 0; left = time.Until(until) {
 		if f.Deadline().Before(until) {

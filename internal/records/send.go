@@ -151,21 +151,26 @@ func (w *Sender) send(b *batch, collect bool) delivery.Verdict {
 // attempts is the history of one batch.
 type attempts struct {
 	delivery.Attempts
-	partly int // calls that were accepted in part
+	mostly int // calls, one after the other, of which most records were refused and some accepted
 }
 
 // again does what the last call's verdict asks for before a batch is sent again.
 // It returns false when the batch is not to be sent again in this flush.
 //
 // After a call that was accepted in part the pause is shorter, by as much as
-// was accepted: a service that takes nineteen records of twenty needs no rest,
-// and a pause for each of its refusals would cost more time than all calls do.
+// was accepted, and it does not grow as long as that is most of it: a service
+// that takes nineteen records of twenty needs no rest, and a full pause for each
+// of its refusals would cost more time than all calls do.
 func (w *Sender) again(tried *attempts, b *batch) bool {
 	if !b.partly() {
 		return w.flush.Again(&tried.Attempts, b.last)
 	}
-	pause := time.Duration(b.share * float64(delivery.Backoff(tried.partly, 0)))
-	tried.partly++
+	if b.share > 0.5 {
+		tried.mostly++
+	} else {
+		tried.mostly = 0
+	}
+	pause := time.Duration(b.share * float64(delivery.Backoff(tried.mostly, 0)))
 	if pause > time.Until(w.flush.Deadline()) {
 		return false
 	}
@@ -220,7 +225,7 @@ func (s *Service) call(f *delivery.Flush, b *batch) {
 	body := b.request()
 	s.Add(delivery.Requests, 1)
 	begun := time.Now()
-	answer, err := s.Put(context.Background(), b.Len(), awsx.NewBody(body))
+	answer, err := s.Put(f.Context(), b.Len(), awsx.NewBody(body))
 	if err != nil {
 		b.last, b.share = s.failed(err, begun), 0
 		return
