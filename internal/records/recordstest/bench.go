@@ -1,0 +1,214 @@
+package recordstest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/fluent/fluent-bit-go/output"
+	jsoniter "github.com/json-iterator/go"
+
+	"aws-for-fluent-bit/internal/delivery"
+)
+
+// sinkEnv makes the test binary a sink for requests: a process of its own, so
+// that what it costs is not counted. Main looks at it.
+const sinkEnv = "RECORDS_TEST_SINK"
+
+// serveSink accepts all records of every request, by answers made beforehand,
+// until its standard input is closed.
+func serveSink() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(l.Addr())
+	answers := make(map[bool]string) // of full calls, by whether they are Firehose's
+	for _, firehose := range []bool{false, true} {
+		answers[firehose] = sinkAnswer(firehose, callRecords)
+	}
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			n := strings.Count(string(body), `"Data":`)
+			firehose := strings.HasPrefix(r.Header.Get("X-Amz-Target"), "Firehose")
+			answer := answers[firehose]
+			if n != callRecords {
+				answer = sinkAnswer(firehose, n)
+			}
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			w.Header().Set("X-Amzn-Requestid", "0")
+			_, _ = io.WriteString(w, answer)
+		}))
+	}()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// sinkAnswer is the answer to a request of n records, as long as it really is.
+func sinkAnswer(firehose bool, n int) string {
+	head, result := `{"FailedRecordCount":0,"Records":[`, `{"SequenceNumber":"49000000000000000000000000000000000000000000000000000001","ShardId":"shardId-000000000000"}`
+	if firehose {
+		head, result = `{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[`, `{"RecordId":"`+strings.Repeat("x", 220)+`"}`
+	}
+	return head + strings.TrimSuffix(strings.Repeat(result+",", n), ",") + "]}"
+}
+
+// startSink returns the URL of a sink process, which ends with the benchmark.
+func startSink(b *testing.B) string {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), sinkEnv+"=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return "http://" + strings.TrimSpace(addr)
+}
+
+// cpu returns the CPU time that this process has used.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+const (
+	callRecords  = 500
+	benchRecords = 1000
+)
+
+// KubernetesChunk is n records of about 1 KB as the kubernetes filter makes them.
+func KubernetesChunk(n int) (c []byte) {
+	for i := range n {
+		c = AppendRecord(c, Second, Map{
+			"log", fmt.Sprintf(`10.1.128.166 - - [19/Dec/2019:17:41:12 +0000] "GET /api/v1/items/%08d?limit=20 HTTP/1.1" 200 612 "https://shop.example.com/cart" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36" "52.95.4.2"`+"\n", i),
+			"stream", "stdout",
+			"time", "2019-12-19T17:41:12.70630778Z",
+			"kubernetes", Map{
+				"pod_name", "nginx-5468c5d4d7-n2swr",
+				"namespace_name", "default",
+				"pod_id", "198f7dd2-2270-11ea-be47-0a5d932f5920",
+				"host", "ip-10-1-128-166.us-east-2.compute.internal",
+				"container_name", "nginx",
+				"docker_id", "b90a89309ac90fff2972822c66f11736933000c5aa6376dff0c11a441fa427ee",
+				"container_hash", "0e61b143db3110f3b8ae29a67f107d5536b71a7c1f10afb14d4228711fc65a13",
+				"labels", Map{"app", "nginx", "pod-template-hash", "5468c5d4d7", "app.kubernetes.io/managed-by", "Helm"},
+				"annotations", Map{"fluentbit.io/parser", "nginx", "kubernetes.io/psp", "eks.privileged"},
+			},
+		})
+	}
+	return c
+}
+
+// BenchmarkFlush is the whole way from a chunk of 1,000 records to the answers
+// of the service: this plugin's with each of the options, and peer, which is
+// given the service's URL and the texts of a call's records. cpu-ns/record is of
+// this process alone.
+func (s *Subject) BenchmarkFlush(b *testing.B, options map[string][]string, peer func(url string) (put func(texts [][]byte) error)) {
+	url := startSink(b)
+	chunk := KubernetesChunk(benchRecords)
+	measure := func(b *testing.B, flush func() error) {
+		if err := flush(); err != nil { // connects
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		b.SetBytes(int64(len(chunk)))
+		start := cpu(b)
+		for b.Loop() {
+			if err := flush(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(cpu(b)-start)/float64(b.N)/benchRecords, "cpu-ns/record")
+	}
+	for name, opts := range options {
+		b.Run(name, func(b *testing.B) {
+			r := s.StartAt(b, url, opts...)
+			measure(b, func() error {
+				if got := r.Flush(delivery.Chunk{Tag: "tag", Data: chunk}); got != delivery.OK {
+					return fmt.Errorf("got %v", got)
+				}
+				return nil
+			})
+		})
+	}
+	b.Run("sdk", func(b *testing.B) {
+		put := peer(url)
+		measure(b, func() error { return flushWithSDK(put, chunk) })
+	})
+}
+
+// flushWithSDK does what a plugin does that is written with fluent-bit-go,
+// json-iterator and the SDK alone.
+func flushWithSDK(put func(texts [][]byte) error, chunk []byte) error {
+	dec := output.NewDecoder(unsafe.Pointer(&chunk[0]), len(chunk))
+	json := jsoniter.ConfigCompatibleWithStandardLibrary
+	var texts [][]byte
+	n := 0
+	for {
+		ret, _, record := output.GetRecord(dec)
+		if ret != 0 {
+			break
+		}
+		text, err := json.Marshal(stringsOf(record))
+		if err != nil {
+			return err
+		}
+		texts = append(texts, append(text, '\n'))
+		if n++; len(texts) == callRecords {
+			if err := put(texts); err != nil {
+				return err
+			}
+			texts = nil
+		}
+	}
+	if n != benchRecords || len(texts) > 0 {
+		return fmt.Errorf("decoded %d records", n)
+	}
+	return nil
+}
+
+// stringsOf makes strings of the decoder's byte slices, which would be written
+// as base64.
+func stringsOf(m map[any]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		key := fmt.Sprint(k)
+		if b, ok := k.([]byte); ok {
+			key = string(b)
+		}
+		switch v := v.(type) {
+		case []byte:
+			out[key] = string(v)
+		case map[any]any:
+			out[key] = stringsOf(v)
+		default:
+			out[key] = v
+		}
+	}
+	return out
+}
