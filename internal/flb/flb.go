@@ -12,10 +12,12 @@
 //   - What another version of Fluent Bit lacks costs the feature, not more.
 package flb
 
+// #include <stdlib.h>
 // #include "symbols.h"
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime/cgo"
@@ -140,6 +142,7 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 		starting = false
 		mu.Unlock()
 	}()
+	var known []string
 	out, err := construct(env, func(key string) string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -148,12 +151,34 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 			// instance's start on it would answer with that one's options.
 			return ""
 		}
+		known = append(known, strings.ToLower(key))
 		return output.FLBPluginConfigKey(unsafe.Pointer(p), key)
 	})
+	if wrong := checkKeys(env.Log, keysOf(p), known); wrong != nil {
+		if err == nil {
+			out.Close()
+		}
+		err = errors.Join(err, wrong)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}, nil
+}
+
+// keysOf returns the names of the options that an instance's section has, nil
+// when they cannot be told.
+func keysOf(p *C.struct_go_plugin) []string {
+	memory, err := os.Open("/proc/self/mem")
+	if err != nil {
+		return nil
+	}
+	defer memory.Close()
+	return sectionKeys(memory, uint64(uintptr(unsafe.Pointer(p.instance))), func(key string) uint64 {
+		c := C.CString(key)
+		defer C.free(unsafe.Pointer(c))
+		return uint64(uintptr(unsafe.Pointer(C.flb_property(p, c))))
+	})
 }
 
 // Flush delivers a chunk: size bytes of msgpack at data, Fluent Bit's until

@@ -86,6 +86,16 @@ const char *flb_name(struct flb_output_instance *ins)
     return output_name == NULL ? NULL : output_name(ins);
 }
 
+/* struct flb_api, include/fluent-bit/flb_api.h: the first of its functions. */
+struct api {
+    const char *(*output_get_property)(const char *, struct flb_output_instance *);
+};
+
+const char *flb_property(const struct go_plugin *plugin, const char *key)
+{
+    return ((const struct api *) plugin->api)->output_get_property(key, plugin->instance);
+}
+
 void *flb_metrics(struct flb_output_instance *ins)
 {
     if (output_get_cmt_instance == NULL || counter_create == NULL || counter_set == NULL ||

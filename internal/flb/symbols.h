@@ -48,6 +48,10 @@ int flb_level(struct flb_output_instance *ins);
 /* flb_name returns the instance's alias or name, NULL when it cannot be told. */
 const char *flb_name(struct flb_output_instance *ins);
 
+/* flb_property returns the value of an option as Fluent Bit has it, NULL when
+   there is none. */
+const char *flb_property(const struct go_plugin *plugin, const char *key);
+
 /* flb_metrics returns the instance's struct cmt, NULL when there is none. */
 void *flb_metrics(struct flb_output_instance *ins);
 void *flb_metric_create(void *cmt, int gauge, char *name, char *help, int labels);

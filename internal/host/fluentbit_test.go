@@ -235,6 +235,21 @@ func TestFluentBitDaemon(t *testing.T) {
 	t.Error("the daemon does not end")
 }
 
+// An option like no other is said and left alone.
+func TestFluentBitUnknownOptions(t *testing.T) {
+	f := startFluentBit(t, "  log_level info\n  log_file DIR/log", dummy("echo", 1)+
+		"[OUTPUT]\n  name probe\n  match *\n  codec json\n  say x\n  SAY y\n  tls.verify off\n  workers 1\n"+
+		"[OUTPUT]\n  name probe\n  match *\n  alias second\n  say z\n", probeLoader(t))
+	f.wait("log", `\[ warn\] \[output:probe:probe\.0\] option codec: there is no such option, it has no effect`, 1)
+	f.wait("log", `\[ warn\] \[output:probe:probe\.0\] option say: it is set more than once, the first one counts`, 1)
+	f.wait("log", `\[output:probe:second\] started, say is "z"`, 1)
+	f.wait("log", `\[output:probe:second\] echo`, 1)
+	f.stop()
+	if n := strings.Count(f.read("log"), "] option "); n != 2 {
+		t.Errorf("%d lines about options, want 2", n)
+	}
+}
+
 func TestFluentBitRefusesToStart(t *testing.T) {
 	lone := filepath.Join(t.TempDir(), "kinesis.so")
 	data, err := os.ReadFile(filepath.Join(build(t, Variant{Probe: true}), "kinesis.so"))
@@ -247,6 +262,10 @@ func TestFluentBitRefusesToStart(t *testing.T) {
 	for _, test := range []struct{ name, config, loader, want string }{
 		{"no library", "[OUTPUT]\n  name kinesis\n  match *\n", lone, `error opening plugin .*kinesis\.so: 'libaws-for-fluent-bit\.so: cannot open shared object file`},
 		{"bad option", "[OUTPUT]\n  name probe\n  match *\n  start refuse\n", probeLoader(t), `\[output:probe:probe\.0\] cannot start: option start: cannot use "refuse"`},
+		{"misspelt option", "[OUTPUT]\n  name probe\n  match *\n  say x\n  strat y\n  net.keepalive on\n", probeLoader(t),
+			`\[output:probe:probe\.0\] cannot start: option strat: there is no such option, the nearest is start`},
+		{"only misspelt options", "[OUTPUT]\n  name probe\n  match *\n  Retry_Limits 2\n", probeLoader(t),
+			`cannot start: option retry_limits: there is no such option, the nearest is retry_limit`},
 		{"panic", "[OUTPUT]\n  name probe\n  match *\n  start nil\n", probeLoader(t), `cannot start: a fault of this plugin`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

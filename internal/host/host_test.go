@@ -170,6 +170,27 @@ func TestRefusesToStart(t *testing.T) {
 	}
 }
 
+// Fluent Bit says nothing of options that it does not know either, so the plugin
+// does, which finds them in Fluent Bit's own list.
+func TestUnknownOptions(t *testing.T) {
+	for _, symbols := range []Symbols{AllSymbols, NoSymbols} {
+		h := start(t, Config{Symbols: symbols})
+		if _, err := h.Init("probe", map[string]string{"strat": "x", "say": "y", "Wrokers": "2"}, 1); err == nil {
+			t.Error("it started with misspelt options")
+		}
+		waitLog(t, h, `\[error\] \[output:probe:probe\.\d\] cannot start: option strat: there is no such option, the nearest is start$`)
+		waitLog(t, h, `\[error\] \[output:probe:probe\.\d\] cannot start: option Wrokers: there is no such option, the nearest is workers$`)
+
+		in := initProbe(t, h, 1, "codec", "json", "say", "y", "SAY", "y", "tls", "on", "net.keepalive", "on")
+		wantFlush(t, in, "ok", delivery.OK)
+		waitLog(t, h, `\[ warn\] \[output:probe:probe\.\d\] option codec: there is no such option, it has no effect$`)
+		waitLog(t, h, `\[ warn\] \[output:probe:probe\.\d\] option say: it is set more than once, the first one counts$`)
+		if log := h.LogText(); strings.Contains(log, "tls") || strings.Contains(log, "keepalive") || strings.Contains(log, "option start") {
+			t.Errorf("Fluent Bit's own or known options are called unknown:\n%s", log)
+		}
+	}
+}
+
 func TestPanics(t *testing.T) {
 	h := start(t, Config{})
 	in := initProbe(t, h, 2)

@@ -92,6 +92,18 @@ struct flbgo_output_plugin {
     int (*cb_exit_ctx)(void *);
 };
 
+/* lib/monkey/include/monkey/mk_core/mk_list.h */
+struct mk_list {
+    struct mk_list *prev, *next;
+};
+
+/* include/fluent-bit/flb_kv.h */
+struct flb_kv {
+    char *key;
+    char *val;
+    struct mk_list _head;
+};
+
 /* ---- ours ---------------------------------------------------------------- */
 
 struct job { /* one request that goes to a thread */
@@ -138,8 +150,7 @@ struct flb_output_instance {
     struct plugin *plugin;
     struct flb_plugin_proxy_context context;
     char name[64];
-    char *key[MAX_OPTIONS], *value[MAX_OPTIONS];
-    int options;
+    struct mk_list properties;
     int log_level;
     struct cmt cmt;
     int started;          /* no more metrics may be made */
@@ -234,16 +245,36 @@ static void say(int level, const char *format, ...)
 
 /* ---- what a plugin may ask of an instance -------------------------------- */
 
+static struct flb_kv *kv_of(struct mk_list *head)
+{
+    return (struct flb_kv *) ((char *) head - offsetof(struct flb_kv, _head));
+}
+
 static const char *property(const char *key, struct flb_output_instance *ins)
 {
-    int i;
+    struct mk_list *head;
+    struct flb_kv *kv;
 
-    for (i = 0; i < ins->options; i++) {
-        if (strcasecmp(key, ins->key[i]) == 0) {
-            return ins->value[i];
+    for (head = ins->properties.next; head != &ins->properties; head = head->next) {
+        kv = kv_of(head);
+        if (strcasecmp(key, kv->key) == 0) {
+            return kv->val;
         }
     }
     return NULL;
+}
+
+/* flb_kv_item_create */
+static void add_property(struct flb_output_instance *ins, char *key, char *value)
+{
+    struct flb_kv *kv = must(calloc(1, sizeof(*kv)));
+
+    kv->key = key;
+    kv->val = value;
+    kv->_head.prev = ins->properties.prev;
+    kv->_head.next = &ins->properties;
+    ins->properties.prev->next = &kv->_head;
+    ins->properties.prev = &kv->_head;
 }
 
 #if SYMBOLS >= 2
@@ -694,11 +725,15 @@ static int level_of(const char *name)
 
 static void destroy(struct flb_output_instance *ins)
 {
-    int i;
+    struct mk_list *head;
+    struct flb_kv *kv;
 
-    for (i = 0; i < ins->options; i++) {
-        free(ins->key[i]);
-        free(ins->value[i]);
+    while ((head = ins->properties.next) != &ins->properties) {
+        kv = kv_of(head);
+        ins->properties.next = head->next;
+        free(kv->key);
+        free(kv->val);
+        free(kv);
     }
     destroy_metrics(&ins->cmt);
     memset(ins, 0xdb, sizeof(*ins)); /* so that a later look at it is noticed */
@@ -715,6 +750,7 @@ static void init(struct job *job)
     int result;
 
     ins->plugin = p;
+    ins->properties.prev = ins->properties.next = &ins->properties;
     ins->context.proxy = p;
     ins->log_level = service_level;
     ins->workers = (int) read_number(job);
@@ -734,8 +770,7 @@ static void init(struct job *job)
             ins->log_level = level_of(value);
         }
         else {
-            ins->key[ins->options] = key;
-            ins->value[ins->options++] = value;
+            add_property(ins, key, value);
             continue;
         }
         free(key);
