@@ -176,7 +176,8 @@ func (s *sender) send(st *stream, b *batch) (more bool) {
 func (s *sender) try(st *stream, b *batch) delivery.Verdict {
 	v := delivery.Verdict{Action: delivery.Later}
 	var again delivery.Attempts
-	for first := true; ; first = false {
+	// What waited for its stream to be made is not sent again, but at last.
+	for first := true; ; first = v.Action == delivery.Create {
 		answer, called := s.call(st, b, first)
 		if !called {
 			break
@@ -206,12 +207,12 @@ func (s *sender) call(st *stream, b *batch, first bool) (v delivery.Verdict, cal
 	p, f := s.p, s.flush
 	until := s.patience(time.Now())
 	// Who comes while the stream is being made need not find it missing too.
-	if st.making.enter(f, until) {
+	if st.making.enter(until) {
 		st.making.leave()
 	}
 	token, inTurn := st.sequence()
 	if inTurn {
-		if !st.turn.enter(f, until) {
+		if !st.turn.enter(until) {
 			return v, false
 		}
 		defer st.turn.leave()
@@ -290,7 +291,7 @@ func (s *sender) failed(until time.Time, st *stream, b *batch, a attempt, err er
 	if v.Action == delivery.Create {
 		err := s.create(until, st, a.made, v.Reason)
 		if err == nil {
-			return delivery.Verdict{Action: delivery.AgainNow, Reason: v.Reason}
+			return delivery.Verdict{Action: delivery.Create, Reason: v.Reason} // done: the batch goes at once
 		}
 		v = createVerdict(err)
 	} else {

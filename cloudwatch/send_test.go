@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,7 +146,9 @@ func TestSequenceTokens(t *testing.T) {
 	}
 	r.wantOnce("g", "s", 0, 40)
 	r.wantCount(delivery.Failed, 1)
+	r.wantCount(delivery.Resent, 10)
 	r.log.want(t, "warning", "the endpoint asks for sequence tokens")
+	r.log.none(t, "is made again")
 
 	// Made anew, the stream begins without a token.
 	r.srv.Logs().DeleteStream("g", "s")
@@ -339,6 +342,7 @@ func TestPassingFaults(t *testing.T) {
 			if tt.fault.Kind == awslocal.Throttle || tt.fault.Status == 429 {
 				r.wantCount(delivery.Throttled, 1)
 				r.wantCount(delivery.Failed, 0)
+				r.wantCount(delivery.Resent, 10)
 			}
 		})
 	}
@@ -501,6 +505,24 @@ func TestThrottledWorkers(t *testing.T) {
 	r.log.want(t, "warning", "CloudWatch Logs holds requests back")
 }
 
+// TestPaceOfOneStream holds one stream back, and no other.
+func TestPaceOfOneStream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(log)", "retry_budget", "0")
+	for i := range 2 {
+		r.srv.Logs().CreateStream("g", message(i))
+	}
+	for range 10 {
+		r.targets.stream(target{"g", message(0)}).pace.Slower()
+	}
+	r.flush(delivery.Retry, numbered(0, 2))
+	if got := r.messages("g", message(1)); len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+	r.wantCalls("PutLogEvents", 1)
+	r.account(2, 1, 1)
+}
+
 // THE LEDGER
 
 // TestOnlyTheRestIsSentAgain has the second of three calls to a stream refused.
@@ -526,6 +548,18 @@ func TestOnlyTheRestIsSentAgain(t *testing.T) {
 	}
 	r.wantCount(delivery.Skipped, 10_000)
 	r.account(30_000, 30_000, 0)
+}
+
+// TestStreamIsLeftAlone makes one call to a stream that lets nobody write to it,
+// though more batches of it are filled long after that.
+func TestStreamIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{}, logKey, "log")
+	r.srv.Logs().CreateStream("g", "s")
+	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.AccessDenied}))
+	r.flush(delivery.Retry, numbered(0, 100_000))
+	r.wantCalls("PutLogEvents", 1)
+	r.account(100_000, 0, 100_000)
 }
 
 // TestDroppedStaysDropped has records that were given up not be looked at again
@@ -729,17 +763,37 @@ func TestPanic(t *testing.T) {
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 3} {
-		var calls peak
-		url, _ := scripted(t, func(_ string, _ int, _ []byte, w http.ResponseWriter) {
-			calls.begin()
-			time.Sleep(20 * time.Millisecond)
-			calls.end()
+		var calls, makings peak
+		var seen sync.Map
+		made := func(body []byte) bool { // the stream, by the time of its second call
+			_, second := seen.LoadOrStore(string(body), true)
+			return second
+		}
+		url, _ := scripted(t, func(operation string, _ int, body []byte, w http.ResponseWriter) {
+			p := &calls
+			if operation == "CreateLogStream" {
+				p = &makings
+			}
+			p.begin()
+			// As many as are allowed come sooner or later, and any more would too.
+			for end := time.Now().Add(2 * time.Second); int(p.most.Load()) < concurrency && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(5 * time.Millisecond)
+			p.end()
+			if operation == "PutLogEvents" && bytes.Contains(body, []byte("message 00001")) && !made(body) {
+				refusal(w, 400, "ResourceNotFoundException")
+				return
+			}
 			_, _ = w.Write([]byte("{}"))
 		})
 		r := newRigOn(t, nil, url, "log_stream_name", "$(log)", "concurrency", fmt.Sprint(concurrency))
 		r.flush(delivery.OK, numbered(0, 30))
 		if got := calls.most.Load(); int(got) != concurrency {
 			t.Errorf("%d calls were made at the same time, want %d", got, concurrency)
+		}
+		if got := makings.most.Load(); int(got) != concurrency {
+			t.Errorf("%d streams were made at the same time, want %d", got, concurrency)
 		}
 		r.account(30, 30, 0)
 	}

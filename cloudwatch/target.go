@@ -69,8 +69,8 @@ type gate chan struct{}
 
 func newGate() gate { return make(gate, 1) }
 
-// enter waits until some time, or until Fluent Bit is to end.
-func (g gate) enter(f *delivery.Flush, until time.Time) bool {
+// enter waits until some time.
+func (g gate) enter(until time.Time) bool {
 	if g.open() {
 		return true
 	}
@@ -80,8 +80,6 @@ func (g gate) enter(f *delivery.Flush, until time.Time) bool {
 	case g <- struct{}{}:
 		return true
 	case <-late.C:
-		return false
-	case <-f.Context().Done():
 		return false
 	}
 }
@@ -147,7 +145,7 @@ func (ts *targets) group(name string) *group {
 func (s *sender) create(until time.Time, st *stream, seen int32, why string) error {
 	s.tools <- struct{}{}
 	defer func() { <-s.tools }()
-	if !st.making.enter(s.flush, until) {
+	if !st.making.enter(until) {
 		return &makingError{"log stream", errNoTime}
 	}
 	defer st.making.leave()
@@ -194,7 +192,7 @@ func (s *sender) makeStream(ctx context.Context, st *stream) error {
 // remakeGroup creates a group that was found missing, whether it was there
 // before or not. seen is as in create.
 func (s *sender) remakeGroup(ctx context.Context, until time.Time, g *group, name string, seen int32) error {
-	if !g.making.enter(s.flush, until) {
+	if !g.making.enter(until) {
 		return errNoTime
 	}
 	defer g.making.leave()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,7 +12,6 @@ import (
 
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
-	"aws-for-fluent-bit/internal/options"
 )
 
 // TestCreateOnDemand makes group and stream in the flush that finds them missing.
@@ -262,6 +262,7 @@ func TestAlreadyExists(t *testing.T) {
 		}
 	}
 	r.log.none(t, "created")
+	r.log.none(t, "is made again")
 	r.wantCount(delivery.Failed, 0)
 	r.account(5, 5, 0)
 }
@@ -360,6 +361,29 @@ func TestNeverThere(t *testing.T) {
 	r.account(5, 0, 5)
 }
 
+// TestMakingIsWaitedFor has a flush not send to a stream that another one is
+// about to make.
+func TestMakingIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{}, logKey, "log")
+	st := r.targets.stream(target{"g", "s"})
+	if !st.making.open() {
+		t.Fatal("the stream is being made")
+	}
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		r.flush(delivery.OK, numbered(0, 1))
+	}()
+	time.Sleep(50 * time.Millisecond)
+	r.wantCalls("PutLogEvents", 0)
+	r.srv.Logs().CreateStream("g", "s")
+	st.making.leave()
+	<-done
+	r.wantCalls("PutLogEvents", 1)
+	r.account(1, 1, 0)
+}
+
 // TestThrottledMaking slows down the making of streams, and not the events of
 // those that are there.
 func TestThrottledMaking(t *testing.T) {
@@ -379,10 +403,17 @@ func TestThrottledMaking(t *testing.T) {
 	if r.making.Wait(time.Now()) {
 		t.Error("the making of streams was not slowed down")
 	}
+	if n := r.count("CreateLogStream"); n > 40 { // some 100 at full speed
+		t.Errorf("CreateLogStream was called %d times", n)
+	}
 	r.account(21, 1, 20)
 	r.srv.ClearFaults()
 	r.making = delivery.Pace{} // as after some calm seconds
-	r.flush(delivery.OK, c)
+	for tries := 1; r.Flush(delivery.Chunk{Tag: "tag", Data: c}) != delivery.OK; tries++ {
+		if tries == 20 { // on a busy machine the budget may not do for all of them
+			t.Fatalf("the chunk does not get through; log:\n%s", strings.Join(r.log.all(), "\n"))
+		}
+	}
 	if n := len(r.srv.Logs().Streams()); n != 21 {
 		t.Errorf("there are %d streams", n)
 	}
@@ -480,14 +511,12 @@ func TestTargetsAreBounded(t *testing.T) {
 }
 
 func TestGate(t *testing.T) {
-	f := delivery.New(delivery.Env{}, options.New(optionsOf(nil))).Begin(delivery.Chunk{})
-	defer f.End(nil)
 	g := newGate()
-	if !g.open() || g.open() || g.enter(f, time.Now().Add(time.Millisecond)) {
+	if !g.open() || g.open() || g.enter(time.Now().Add(time.Millisecond)) {
 		t.Error("an open gate is closed, or a closed one open")
 	}
 	in := make(chan bool)
-	go func() { in <- g.enter(f, time.Now().Add(time.Minute)) }()
+	go func() { in <- g.enter(time.Now().Add(time.Minute)) }()
 	g.leave()
 	if !<-in || g.open() {
 		t.Error("who waited did not get in")
