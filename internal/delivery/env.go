@@ -47,6 +47,8 @@ type Env struct {
 	// Ending says whether Fluent Bit was told to end; nil where that cannot be
 	// known. It is called often.
 	Ending func() bool
+	// Quit ends Fluent Bit. It is called only where SEND_FAILURE_TIMEOUT asks for it.
+	Quit func()
 }
 
 // Chunk is what a plugin's Flush gets.

@@ -25,6 +25,8 @@ type Delivery struct {
 	summary summary
 	ending  ending
 	failing atomic.Bool // the last answer to any flush was a failure
+
+	failFast failFast
 }
 
 // New reads the delivery options of an output from s. A plugin calls it after
@@ -55,6 +57,7 @@ func New(env Env, s *options.Set) *Delivery {
 		budget:   s.Duration("retry_budget", 15*time.Second, 0, 10*time.Minute),
 		summary:  summary{every: s.Duration("summary_interval", 0, 0, 24*time.Hour), last: time.Now()},
 	}
+	d.failFast = parseFailFast(s, env.Quit)
 	limits := LedgerLimits{
 		Chunks: s.Int("ledger_max_chunks", 16384, 1, 1<<20),
 		Bytes:  s.Size("ledger_max_size", 8<<20, 64<<10, 1<<30),
@@ -195,6 +198,7 @@ func (f *Flush) fails(is bool) {
 	if f.d.failing.Load() != is {
 		f.d.failing.Store(is)
 	}
+	f.d.failFast.answered(is, f.d.Said)
 }
 
 // Drop settles n records as given up for reason; index gives the k-th one's index.

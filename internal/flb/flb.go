@@ -26,6 +26,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/fluent/fluent-bit-go/output"
@@ -91,7 +92,7 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 		plugin := C.GoString(p.name)
 		name := instanceName(p.instance, plugin)
 		log := newLog(fmt.Sprintf("[output:%s:%s] ", plugin, name), instanceLevel(p.instance))
-		in, err := open(p, outputs[plugin], delivery.Env{Name: name, Log: log, Counters: new(delivery.Counters), Ending: ending()})
+		in, err := open(p, outputs[plugin], delivery.Env{Name: name, Log: log, Counters: new(delivery.Counters), Ending: ending(), Quit: quit})
 		if err != nil {
 			for _, problem := range strings.Split(err.Error(), "\n") {
 				log.Errorf("cannot start: %s", problem)
@@ -112,6 +113,13 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 	debug.FreeOSMemory()
 	C.flb_forget_pages()
 	return int(delivery.OK)
+}
+
+// quit ends Fluent Bit, with the status that AWS's Go plugins end it with. What
+// was said before is given time to get into the log.
+func quit() {
+	time.Sleep(time.Second)
+	os.Exit(1) //nolint:forbidigo // the user asks for it, by SEND_FAILURE_TIMEOUT
 }
 
 // ending returns what tells whether Fluent Bit was told to end, nil when nothing
