@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 )
 
@@ -51,6 +52,15 @@ const (
 )
 
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
+// Check returns all that is wrong with the options that get gives. It starts
+// nothing, calls nobody, and asks for every option that the plugin has.
+func Check(get options.Getter) error {
+	s := options.New(get)
+	parseConfig(s)
+	delivery.New(delivery.Env{}, s)
+	return s.Err()
+}
 
 // parseConfig reads all options; s collects what is wrong with them.
 func parseConfig(s *options.Set) config {
