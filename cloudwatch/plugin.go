@@ -73,7 +73,7 @@ func (p *Plugin) Close() {
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
 	out := p.newSender(f)
-	names := p.names.chunk(context.Background(), c.Tag)
+	names := p.names.chunk(f.Context(), c.Tag)
 	broken := f.Walk(func(i int, ev *chunk.Event) { p.write(f, out, names, ev, i) })
 	out.finish()
 	return f.Finish(broken)

@@ -164,11 +164,17 @@ func (s *sender) patience(from time.Time) time.Time {
 // send brings a sorted batch across, which spans less than a day.
 func (s *sender) send(st *stream, b *batch) (more bool) {
 	v := s.try(st, b)
-	if v.Action == delivery.Split {
-		delivery.Bisect(b, v, func(b *batch) delivery.Verdict { return s.try(st, b) }, s.refuse)
-		return true
+	if v.Action != delivery.Split {
+		return v.Action == delivery.Done
 	}
-	return v.Action == delivery.Done
+	more = true
+	try := func(b *batch) delivery.Verdict {
+		v := s.try(st, b)
+		more = more && (v.Action == delivery.Done || v.Action == delivery.Split)
+		return v
+	}
+	delivery.Bisect(b, v, try, s.refuse)
+	return more
 }
 
 // try sends a batch until the service has accepted it, refuses it for what it

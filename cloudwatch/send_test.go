@@ -690,7 +690,7 @@ func TestAllRefused(t *testing.T) {
 }
 
 // TestRefusedInPart has halves of a refused call meet a fault that lasts: what is
-// settled of them is, and only the rest comes again.
+// settled of them is, and only the rest comes again, the stream's next batch included.
 func TestRefusedInPart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, awslocal.Config{}, logKey, "log")
@@ -699,11 +699,13 @@ func TestRefusedInPart(t *testing.T) {
 		awslocal.Fault{Kind: awslocal.Error, Status: 400, Code: "InvalidParameterException"}, // all
 		awslocal.Fault{Kind: awslocal.None},                                                  // the first half
 		awslocal.Fault{Kind: awslocal.AccessDenied})                                          // the second half
-	r.flush(delivery.Retry, numbered(0, 10))
-	r.account(10, 5, 5)
-	r.flush(delivery.OK, numbered(0, 10))
-	r.wantOnce("g", "s", 0, 10)
-	r.account(10, 10, 0)
+	r.flush(delivery.Retry, numbered(0, 10_010))
+	r.wantCalls("PutLogEvents", 3)
+	r.account(10_010, 5000, 5010)
+	r.flush(delivery.OK, numbered(0, 10_010))
+	r.wantCalls("PutLogEvents", 4)
+	r.wantOnce("g", "s", 0, 10_010)
+	r.account(10_010, 10_010, 0)
 }
 
 // TestTooLargeForAProxy parts a call that something on the way finds too large.
