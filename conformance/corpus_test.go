@@ -268,7 +268,8 @@ func capture(t *testing.T, plugin, config string, files map[string]string, drive
 			return all
 		}
 	}
-	t.Fatalf("fewer than %d records were captured", records)
+	_, err := expect(all)
+	t.Fatalf("fewer than %d records were captured: %v", records, err)
 	return nil
 }
 
@@ -287,7 +288,7 @@ func expect(chunk []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		header := msgpcode.IsFixedArray(c)
+		header := msgpcode.IsFixedArray(c) || c == msgpcode.Array32 // the wide form from 3.x on
 		if header {
 			if n, err := d.DecodeArrayLen(); err != nil || n != 2 {
 				return nil, fmt.Errorf("a header of %d values, %v", n, err)
@@ -328,7 +329,13 @@ func expectTime(d *msgpack.Decoder) (string, error) {
 	case -2:
 		return "end", nil
 	}
-	return fmt.Sprintf("%d.%09d", binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])), nil
+	sec, nsec := int64(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint32(b[4:]))
+	if nsec >= 1e9 {
+		// Up to 4.2, in_opentelemetry writes (nanoseconds since 1970) - seconds
+		// there, of which 32 bits are left. What it was can be found again.
+		nsec = ((nsec+sec-sec*1e9)%(1<<32) + 1<<32) % (1 << 32)
+	}
+	return fmt.Sprintf("%d.%09d", sec, nsec), nil
 }
 
 // expectValue is the JSON that the plugins' rules give a value.

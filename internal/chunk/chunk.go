@@ -14,7 +14,8 @@
 //
 // The rules are those of Fluent Bit 5.1.1, src/flb_log_event_decoder.c and
 // src/flb_time.c, except that a record is not lost for a body or metadata that
-// is not a map: both are returned as they are.
+// is not a map, which are returned as they are, nor for a time with a billion
+// nanoseconds or more, as earlier versions write it.
 //
 // The usual loop:
 //
@@ -302,7 +303,12 @@ func eventTime(v []byte) (Time, kind, string) {
 		}
 	}
 	if nsec >= 1e9 {
-		return Time{}, event, "its time has a billion nanoseconds or more"
+		// Up to 4.2, OpenTelemetry's times come with the seconds subtracted from
+		// all the nanoseconds since 1970, the low 32 bits of that (flb_time.h,
+		// flb_time_from_uint64). Undone here: the nanoseconds within the second.
+		if nsec += sec - uint32(uint64(sec)*1e9); nsec >= 1e9 {
+			nsec = 0 // something else; the second is good all the same
+		}
 	}
 	return Time{Sec: int64(sec), Nsec: int32(nsec)}, event, ""
 }
