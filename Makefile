@@ -13,7 +13,7 @@ GOTAGS  ?=
 # hides everything that is not part of the boundary. -z text: no code is changed
 # while the library is loaded, see flb_forget_pages.
 EXTLD   := -Wl,-soname,libaws-for-fluent-bit.so -Wl,-z,text -Wl,--version-script=$(CURDIR)/loader/library.map
-SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*' -not -path './conformance/*') \
+SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*' -not -path './conformance/*' -not -path './checkconfig/*') \
            $(wildcard internal/flb/*.c internal/flb/*.h) go.mod go.sum loader/library.map
 
 CFLAGS_LOADER := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden
@@ -24,7 +24,7 @@ describe_kinesis    := Amazon Kinesis Data Streams
 describe_firehose   := Amazon Data Firehose
 describe_probe      := does what the tag of a chunk says
 
-.PHONY: help build clean symbols test format vet race pure fuzz bench lint lint-tool demo e2e conformance
+.PHONY: help build clean symbols test format vet race pure fuzz bench lint lint-tool check-config demo e2e conformance
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,11 @@ test: build format vet ## everything that needs no more than Go and a C compiler
 	go test -json ./... | $(COUNT)
 	go test -json -race -short $(RACE) | $(COUNT)
 	@$(MAKE) -s manifests
+	@if why=$$(cd checkconfig && go list -deps -test . 2>&1 >/dev/null); then \
+	  (cd checkconfig && go vet . && go test -json ./...) | $(COUNT); \
+	else \
+	  echo "SKIP checkconfig: cannot get the YAML parser: $$(echo "$$why" | tail -n 1)"; \
+	fi
 
 format:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on:"; echo "$$files"; exit 1; }
@@ -90,6 +95,11 @@ lint: ## golangci-lint by .golangci.yml
 
 lint-tool: ## get golangci-lint, which takes two minutes the first time
 	$(LINTER) version
+
+# CONF is the file to check.
+check-config: ## say what is wrong with a Fluent Bit configuration, without starting it: make check-config CONF=fluent-bit.conf
+	@test -n '$(CONF)' || { echo "name a file: make check-config CONF=fluent-bit.conf"; exit 2; }
+	@cd checkconfig && go run . '$(abspath $(CONF))'
 
 # See it work.
 

@@ -4,6 +4,7 @@ import (
 	"regexp"
 
 	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records"
 )
@@ -28,6 +29,15 @@ type config struct {
 // streamName is what Firehose takes for a name.
 // https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
 var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
+
+// Check returns all that is wrong with the options that get gives. It starts
+// nothing, calls nobody, and asks for every option that the plugin has.
+func Check(get options.Getter) error {
+	s := options.New(get)
+	parseConfig(s)
+	delivery.New(delivery.Env{}, s)
+	return s.Err()
+}
 
 // parseConfig reads all options; s collects what is wrong with them.
 func parseConfig(s *options.Set) config {

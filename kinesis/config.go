@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records"
 )
@@ -46,6 +47,15 @@ var (
 	streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 	streamARN  = regexp.MustCompile(`^arn:aws[\w-]*:kinesis:([\w-]+):\d{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
 )
+
+// Check returns all that is wrong with the options that get gives. It starts
+// nothing, calls nobody, and asks for every option that the plugin has.
+func Check(get options.Getter) error {
+	s := options.New(get)
+	parseConfig(s)
+	delivery.New(delivery.Env{}, s)
+	return s.Err()
+}
 
 // parseConfig reads all options; s collects what is wrong with them.
 func parseConfig(s *options.Set) config {
