@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -34,7 +33,7 @@ type Session struct {
 type shared struct {
 	users     int // guarded by sharing.mu
 	config    aws.Config
-	transport *http.Transport
+	transport *direct
 	creds     *credentials
 	end       context.CancelFunc // of dialing
 }
