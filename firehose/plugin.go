@@ -52,7 +52,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
 	out := p.service.NewSender(f)
 	w := p.form.NewWriter(f)
-	together := w.NewConcat(func(data []byte, indexes []int) { out.Add(data, nil, indexes...) })
+	together := w.Concat(func(data []byte, indexes []int) { out.Add(data, nil, indexes...) })
 	broken := f.Walk(func(i int, ev *chunk.Event) {
 		data, ok := w.Write(i, ev, 0)
 		switch {
@@ -65,6 +65,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	})
 	finish(f, together)
 	out.Finish()
+	w.Free()
 	return f.Finish(broken)
 }
 

@@ -46,8 +46,9 @@ type batch struct {
 
 var pool = sync.Pool{New: func() any { return new(batch) }}
 
-// maxPooledBody is the largest body that is kept for reuse.
-const maxPooledBody = 8 << 20
+// maxPooled is how many bytes of buffers are kept for reuse, for each batch and
+// each Writer.
+const maxPooled = 8 << 20
 
 func newBatch(head []byte) *batch {
 	b := pool.Get().(*batch)
@@ -60,7 +61,7 @@ func newBatch(head []byte) *batch {
 
 // Free gives the batch back; nothing may use it or its body any more.
 func (b *batch) Free() {
-	if cap(b.body) <= maxPooledBody {
+	if cap(b.body) <= maxPooled {
 		pool.Put(b)
 	}
 }

@@ -6,14 +6,16 @@ package records
 type Concat struct {
 	w       *Writer
 	send    func(data []byte, indexes []int)
-	texts   []byte
+	texts   []byte // owned by Concat for reuse, as indexes
 	indexes []int
 }
 
-// NewConcat returns an empty Concat of records without partition keys. It gives
-// each record to send to the function, which must copy what it keeps.
-func (w *Writer) NewConcat(send func(data []byte, indexes []int)) *Concat {
-	return &Concat{w: w, send: send}
+// Concat returns an empty Concat of records without partition keys, of which a
+// Writer has one. It gives each record to send to the function, which must copy
+// what it keeps.
+func (w *Writer) Concat(send func(data []byte, indexes []int)) *Concat {
+	w.concat = Concat{w: w, send: send, texts: w.concat.texts[:0], indexes: w.concat.indexes[:0]}
+	return &w.concat
 }
 
 // Add puts the text of the chunk's record i behind what is there. What would

@@ -3,6 +3,7 @@ package records
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/compress"
@@ -84,18 +85,32 @@ var errNoLogKey = errors.New("the record lacks the key to send")
 
 // Writer writes records of one flush. It is not safe for concurrent use.
 type Writer struct {
-	f     *Form
-	flush *delivery.Flush
-	last  timefmt.Last
-	text  []byte // owned by Writer for reuse, as the next two
-	data  []byte
-	time  []byte
-	memo  jsonenc.Memo // of records that are sent whole
+	f      *Form
+	flush  *delivery.Flush
+	last   timefmt.Last
+	text   []byte // owned by Writer for reuse, as the next three
+	data   []byte
+	time   []byte
+	memo   jsonenc.Memo // of records that are sent whole
+	concat Concat       // see Concat
 }
+
+var writers = sync.Pool{New: func() any { return new(Writer) }}
 
 // NewWriter returns a Writer for the records of a flush.
 func (f *Form) NewWriter(flush *delivery.Flush) *Writer {
-	return &Writer{f: f, flush: flush}
+	w := writers.Get().(*Writer)
+	w.f, w.flush = f, flush
+	return w
+}
+
+// Free gives the Writer back, and the Concat that it made; nothing may use them
+// or what they returned any more.
+func (w *Writer) Free() {
+	w.f, w.flush, w.concat.send = nil, nil, nil
+	if cap(w.text)+cap(w.data)+cap(w.concat.texts) <= maxPooled {
+		writers.Put(w)
+	}
 }
 
 // Write returns an event as the service is to get it, or as it is to be put

@@ -171,11 +171,7 @@ func (w *Sender) again(tried *attempts, b *batch) bool {
 		tried.mostly = 0
 	}
 	pause := time.Duration(b.share * float64(delivery.Backoff(tried.mostly, 0)))
-	if pause > time.Until(w.flush.Deadline()) {
-		return false
-	}
-	time.Sleep(pause)
-	return true
+	return w.flush.Sleep(pause)
 }
 
 // collect puts what is left of a batch, after a call that was accepted in part,

@@ -1,7 +1,6 @@
 package recordstest
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,31 +125,4 @@ func (s *Subject) Access(t *testing.T) {
 			}
 		}
 	})
-}
-
-// BadOptions wants the error of a start with these options to name each of the
-// values: option, value and what is allowed, in turns.
-func (s *Subject) BadOptions(t *testing.T, opts []string, want ...string) {
-	t.Helper()
-	p, err := s.Open(Env(s.Name, nil, new(delivery.Counters)), s.Getter(opts...))
-	if err == nil {
-		p.Close()
-		t.Errorf("%q: no error", opts)
-		return
-	}
-	problems := strings.Split(err.Error(), "\n")
-	if len(problems) != len(want)/3 {
-		t.Errorf("%q: %d problems, want %d: %v", opts, len(problems), len(want)/3, err)
-		return
-	}
-	for i := 0; i < len(want); i += 3 {
-		text := fmt.Sprintf("option %s: cannot use %q: allowed is ", want[i], want[i+1])
-		found := false
-		for _, problem := range problems {
-			found = found || strings.HasPrefix(problem, text) && strings.Contains(problem[len(text):], want[i+2])
-		}
-		if !found {
-			t.Errorf("no problem says %q and %q, got %v", text, want[i+2], err)
-		}
-	}
 }

@@ -124,11 +124,17 @@ func KubernetesChunk(n int) (c []byte) {
 	return c
 }
 
+// Variant is a way to configure a plugin.
+type Variant struct {
+	Name    string
+	Options []string
+}
+
 // BenchmarkFlush is the whole way from a chunk of 1,000 records to the answers
-// of the service: this plugin's with each of the options, and peer, which is
-// given the service's URL and the texts of a call's records. cpu-ns/record is of
-// this process alone.
-func (s *Subject) BenchmarkFlush(b *testing.B, options map[string][]string, peer func(url string) (put func(texts [][]byte) error)) {
+// of the service: this plugin's in each variant, and peer's, which is given the
+// service's URL and the texts of a call's records. cpu-ns/record is of this
+// process alone.
+func (s *Subject) BenchmarkFlush(b *testing.B, variants []Variant, peer func(url string) (put func(texts [][]byte) error)) {
 	url := startSink(b)
 	chunk := KubernetesChunk(benchRecords)
 	measure := func(b *testing.B, flush func() error) {
@@ -145,9 +151,9 @@ func (s *Subject) BenchmarkFlush(b *testing.B, options map[string][]string, peer
 		}
 		b.ReportMetric(float64(cpu(b)-start)/float64(b.N)/benchRecords, "cpu-ns/record")
 	}
-	for name, opts := range options {
-		b.Run(name, func(b *testing.B) {
-			r := s.StartAt(b, url, opts...)
+	for _, v := range variants {
+		b.Run(v.Name, func(b *testing.B) {
+			r := s.StartAt(b, url, v.Options...)
 			measure(b, func() error {
 				if got := r.Flush(delivery.Chunk{Tag: "tag", Data: chunk}); got != delivery.OK {
 					return fmt.Errorf("got %v", got)
@@ -160,6 +166,29 @@ func (s *Subject) BenchmarkFlush(b *testing.B, options map[string][]string, peer
 		put := peer(url)
 		measure(b, func() error { return flushWithSDK(put, chunk) })
 	})
+}
+
+// WantNoAllocs wants a flush of 400 records to allocate as often as one of 100,
+// both of one call: what a record costs is 0. The service is one that does not
+// look into its requests, in this process.
+func WantNoAllocs(t *testing.T, name string, p Plugin) {
+	t.Helper()
+	allocs := func(n int) float64 {
+		chunk := delivery.Chunk{Tag: "tag", Data: KubernetesChunk(n)}
+		for range 3 { // until every buffer has its size
+			p.Flush(chunk)
+		}
+		return testing.AllocsPerRun(10, func() {
+			if got := p.Flush(chunk); got != delivery.OK {
+				t.Errorf("%s: got %v", name, got)
+			}
+		})
+	}
+	few, many := allocs(100), allocs(400)
+	// A collection now and then empties the pools, whose buffers are made anew.
+	if perRecord := (many - few) / 300; perRecord > 0.1 {
+		t.Errorf("%s: %v allocations for 100 records, %v for 400, want the same", name, few, many)
+	}
 }
 
 // flushWithSDK does what a plugin does that is written with fluent-bit-go,

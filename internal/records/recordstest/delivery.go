@@ -225,7 +225,6 @@ var once = map[string]awslocal.Fault{
 	"request aborted":          {Kind: awslocal.Error, Status: 400, Code: "RequestAbortedException"},
 	"malformed on the way":     {Kind: awslocal.Error, Status: 400, Code: "MalformedHttpRequestException"},
 	"slow":                     {Kind: awslocal.Slow, Delay: 50 * time.Millisecond},
-	"answered byte by byte":    {Kind: awslocal.Trickle, Delay: 10 * time.Microsecond},
 	"closed after the answer":  {Kind: awslocal.CloseAfter},
 	"reset at the next":        {Kind: awslocal.Stale},
 	"asked to wait for a time": {Kind: awslocal.Throttle, RetryAfter: "0"},
@@ -238,7 +237,7 @@ func (s *Subject) failedCalls(t *testing.T) {
 		tests[name] = func(t *testing.T) {
 			opts, faults := LogKey, []awslocal.Fault{fault, fault}
 			if fault.Kind == awslocal.Hang {
-				opts, faults = append([]string{"http_request_timeout", "1s"}, LogKey...), faults[:1]
+				opts, faults = append([]string{"http_request_timeout", "2s"}, LogKey...), faults[:1]
 			}
 			r := s.Start(t, awslocal.Config{}, opts...)
 			r.Fault(faults...)
@@ -260,6 +259,13 @@ func (s *Subject) failedCalls(t *testing.T) {
 		r.Log.Want(t, "warning", "holds calls for \"s\" back")
 		r.Log.Want(t, "warning", "failed and is made again", "InternalFailure")
 	})
+	t.Run("answered byte by byte", func(t *testing.T) {
+		r := s.Start(t, awslocal.Config{}, LogKey...)
+		r.Fault(awslocal.Fault{Kind: awslocal.Trickle, Delay: 10 * time.Microsecond})
+		r.Want(delivery.OK, Numbered(0, 1))
+		r.WantOnce(0, 1)
+		r.Account(1, 1, 0)
+	})
 	t.Run("endpoint down", func(t *testing.T) {
 		r := s.Start(t, awslocal.Config{}, append([]string{"retry_budget", "300ms"}, LogKey...)...)
 		r.AWS.Down()
@@ -279,14 +285,19 @@ func (s *Subject) failedCalls(t *testing.T) {
 // A call whose answer is lost was made for all that anybody knows. Its records,
 // and no others, arrive twice.
 func (s *Subject) lostAnswers(t *testing.T) {
+	tests := make(map[string]func(*testing.T))
 	for name, fault := range map[string]awslocal.Fault{
 		"cut off":              {Kind: awslocal.LostAnswer},
 		"cut off in the body":  {Kind: awslocal.CutAnswer},
 		"never answered":       {Kind: awslocal.Hang, Processed: true},
 		"500 though processed": {Kind: awslocal.Error, Processed: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := s.Start(t, awslocal.Config{KeepBodies: true}, append([]string{"http_request_timeout", "1s", "concurrency", "1"}, LogKey...)...)
+		tests[name] = func(t *testing.T) {
+			timeout := "10s"
+			if fault.Kind == awslocal.Hang {
+				timeout = "2s"
+			}
+			r := s.Start(t, awslocal.Config{KeepBodies: true}, append([]string{"http_request_timeout", timeout, "concurrency", "1"}, LogKey...)...)
 			r.Fault(awslocal.Fault{Kind: awslocal.None}, fault)
 			r.Want(delivery.OK, Numbered(0, 1200))
 			var twice []string
@@ -298,8 +309,9 @@ func (s *Subject) lostAnswers(t *testing.T) {
 			}
 			r.WantOnce(0, 1200, twice...)
 			r.Account(1200, 1200, 0)
-		})
+		}
 	}
+	side(t, tests)
 }
 
 // Refused credentials are renewed, once: more would not help, and ask STS to death.
@@ -768,6 +780,7 @@ func (s *Subject) manyFaults(t *testing.T) {
 		{Kind: awslocal.Throttle, Probability: 0.1},
 		{Kind: awslocal.Partial, Probability: 1, Rate: 0.05},
 	})
+	r.Fault(awslocal.Fault{Kind: awslocal.Throttle}) // should chance have none in so few calls
 	const chunk = 5000
 	for first := 0; first < n; first += chunk {
 		r.Want(delivery.OK, Numbered(first, first+chunk))

@@ -30,7 +30,7 @@ func (s *Subject) recordSize(t *testing.T) {
 	keyOpts, key := s.key(100)
 	body := func(text string) Map { return Map{"log", text, "key", key} }
 	limits := []int{4 << 10, s.RecordBytes}
-	if s.Keys {
+	if s.Keys && !Race {
 		limits = append(limits, 10<<20)
 	}
 	for _, limit := range limits {
@@ -80,6 +80,9 @@ func (s *Subject) callRecords(t *testing.T) {
 }
 
 func (s *Subject) callBytes(t *testing.T) {
+	if Race {
+		t.Skip("large, and nothing in it runs side by side")
+	}
 	keyOpts, key := s.key(200)
 	opts := append([]string{"log_key", "log", "concurrency", "1"}, keyOpts...)
 	extra := len(key) + len(s.Ended(""))
