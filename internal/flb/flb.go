@@ -25,7 +25,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -86,7 +85,7 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 		logLine{levelError, "[aws-for-fluent-bit] cannot start after a fork: go plugins and fluent bit's daemon mode (-d, Daemon on) do not go together"}.write()
 		return int(delivery.Error)
 	}
-	engine := syscall.Gettid()
+	engine := threadID()
 	var started *instance
 	onBehalf("start", nil, func() {
 		plugin := C.GoString(p.name)
@@ -193,7 +192,7 @@ func keysOf(p *C.struct_go_plugin) []string {
 // this returns. The result is an FLB_OK, FLB_RETRY or FLB_ERROR.
 func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
 	result := delivery.Error
-	thread := syscall.Gettid()
+	thread := threadID()
 	in := lookUp(handle)
 	if in == nil {
 		return int(result)

@@ -1,5 +1,9 @@
 #define _GNU_SOURCE
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <dlfcn.h>
+#endif
 #include <signal.h>
 #include <stddef.h>
 #include <time.h>
@@ -21,9 +25,16 @@ typedef int (*set_fn)(void *metric, uint64_t timestamp, double value, int labels
 static create_fn counter_create, gauge_create;
 static set_fn counter_set, gauge_set;
 
+/* Where to look: in the process, which on Windows means Fluent Bit's program. */
+#ifdef _WIN32
+#define SYMBOL(name) ((void *) GetProcAddress(GetModuleHandleA(NULL), name))
+#else
+#define SYMBOL(name) dlsym(RTLD_DEFAULT, name)
+#endif
+
 /* look up NAME into the function pointer VAR. Through a void * in memory, since
    ISO C has no cast from an object pointer to a function pointer. */
-#define LOOK_UP(var, name) (*(void **) &(var) = dlsym(RTLD_DEFAULT, name))
+#define LOOK_UP(var, name) (*(void **) &(var) = SYMBOL(name))
 
 void flb_resolve(void)
 {
@@ -36,7 +47,7 @@ void flb_resolve(void)
     LOOK_UP(gauge_create, "cmt_gauge_create");
     LOOK_UP(gauge_set, "cmt_gauge_set");
     LOOK_UP(openssl_sha256, "SHA256");
-    exit_signal = dlsym(RTLD_DEFAULT, "exit_signal");
+    exit_signal = SYMBOL("exit_signal");
 }
 
 int flb_can_hash(void)
@@ -118,7 +129,7 @@ void flb_metrics_set(const struct metric *metrics, const double *values, int n)
     uint64_t timestamp;
     int i;
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    timespec_get(&now, TIME_UTC);
     timestamp = (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
     for (i = 0; i < n; i++) {
         const struct metric *m = &metrics[i];
@@ -128,6 +139,20 @@ void flb_metrics_set(const struct metric *metrics, const double *values, int n)
         }
     }
 }
+
+#ifdef _WIN32
+
+/* Go hears of faults by vectored exception handlers there, which nobody takes. */
+void flb_keep_signals(void)
+{
+}
+
+/* Windows trims working sets by itself. */
+void flb_forget_pages(void)
+{
+}
+
+#else
 
 static const int kept[] = {SIGSEGV, SIGFPE};
 
@@ -149,3 +174,5 @@ void flb_keep_signals(void)
     }
     noted = 1;
 }
+
+#endif
