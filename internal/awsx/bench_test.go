@@ -140,7 +140,7 @@ func BenchmarkProtocol(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := load(b, Options{Endpoint: srv.URL, CABundle: ca})
 			if name == "http2" {
-				t := s.shared.transport.rest.(*http.Transport).Clone()
+				t := s.shared.transport.Clone()
 				t.Protocols = new(http.Protocols)
 				t.Protocols.SetHTTP2(true)
 				b.Cleanup(t.CloseIdleConnections)
@@ -161,32 +161,6 @@ func BenchmarkProtocol(b *testing.B) {
 			})
 			b.ReportMetric(float64((cpu()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 		})
-	}
-}
-
-// BenchmarkDirect is why ready bodies do not go through net/http.
-func BenchmarkDirect(b *testing.B) {
-	srv, ca := startBenchmarkServer(b)
-	for _, size := range []int{20 << 10, 600 << 10} {
-		ready := []byte(`{"logGroupName":"g","logStreamName":"s","logEvents":[]}` + strings.Repeat(" ", size))
-		for _, name := range []string{"nethttp", "direct"} {
-			b.Run(fmt.Sprintf("%dKB/%s", size>>10, name), func(b *testing.B) {
-				s := load(b, Options{Endpoint: srv.URL, CABundle: ca})
-				if name == "nethttp" {
-					s.config.HTTPClient = &httpClient{transport: s.shared.transport.rest}
-				}
-				client := s.CloudWatchLogs()
-				body := NewBody(nil)
-				measure(b, len(ready), func() error {
-					body.Reset(ready)
-					_, err := PutLogEvents(testContext(b), client, "g", "s", body)
-					if Classify(err).Class == NotFound {
-						return nil
-					}
-					return err
-				})
-			})
-		}
 	}
 }
 

@@ -169,28 +169,6 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// take returns what is left to be read, for a transport that writes it as it is,
-// and is done with it before the call returns. It says with took how far it came.
-func (r *bodyReader) take() ([]byte, error) {
-	b := r.body
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.turn != r.turn {
-		return nil, errDetached
-	}
-	return b.data[r.at:], nil
-}
-
-func (r *bodyReader) took(n int) {
-	b := r.body
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	r.at += n
-	if b.turn == r.turn {
-		b.sent = r.at
-	}
-}
-
 func (r *bodyReader) Close() error {
 	b := r.body
 	b.mu.Lock()

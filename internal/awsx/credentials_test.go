@@ -22,15 +22,14 @@ import (
 
 // source is a provider that does as it is told.
 type source struct {
-	mu     sync.Mutex
-	asked  int
-	built  int
-	life   time.Duration // of what it gives; 0: no end
-	err    error
-	from   string
-	now    func() time.Time
-	let    chan struct{} // if not nil, each answer waits for it
-	closed error         // why the last answer was not waited for
+	mu    sync.Mutex
+	asked int
+	built int
+	life  time.Duration // of what it gives; 0: no end
+	err   error
+	from  string
+	now   func() time.Time
+	let   chan struct{} // if not nil, each answer waits for it
 }
 
 func (s *source) build(context.Context) (aws.CredentialsProvider, error) {
