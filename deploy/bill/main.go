@@ -32,8 +32,8 @@ func main() {
 	flag.Parse()
 	n, err := write(*library, *out)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "bill: %v\n", err) //nolint:forbidigo // a program of its own, not a guest
-		os.Exit(1)                                //nolint:forbidigo // a program of its own, not a guest
+		fmt.Fprintf(os.Stderr, "bill: %v\n", err)
+		os.Exit(1) //nolint:forbidigo // a program of its own, not a guest
 	}
 	fmt.Printf("%s is made of %d modules; their licenses and sbom.spdx.json are in %s\n", *library, n, *out) //nolint:forbidigo // its output
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -130,6 +129,3 @@ func want(t testing.TB, d *Delivery, pairs ...any) {
 func chunkOf(tag string, n int) Chunk {
 	return Chunk{Tag: tag, Data: []byte(strings.Repeat(tag, n))}
 }
-
-// about tells whether d is within a tenth of want.
-func about(d, want time.Duration) bool { return d >= want-want/10 && d <= want+want/10 }

@@ -33,7 +33,7 @@ func TestEndingCutsThePauses(t *testing.T) {
 		var a Attempts
 		for f.Again(&a, Verdict{Action: Again, Pause: 2 * time.Second}) {
 		}
-		if took := time.Since(begun); took > time.Second+stopBudget {
+		if took := time.Since(begun); took > time.Second+stopBudget+watchEvery {
 			t.Errorf("gave up after %v", took)
 		}
 		if r := f.End(nil); r != Retry {

@@ -23,8 +23,8 @@ func main() {
 		address = os.Args[1]
 	}
 	if err := healthy(address); err != nil {
-		fmt.Fprintln(os.Stderr, err) //nolint:forbidigo // a program of its own, not a guest
-		os.Exit(1)                   //nolint:forbidigo // its exit status is the answer
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:forbidigo // its exit status is the answer
 	}
 }
 
