@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ type Session struct {
 type shared struct {
 	users     int // guarded by sharing.mu
 	config    aws.Config
-	transport *direct
+	transport *http.Transport
 	creds     *credentials
 	end       context.CancelFunc // of dialing
 }
