@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	jsoniter "github.com/json-iterator/go"
@@ -36,24 +34,13 @@ const (
 	maxECSAnswer = 1 << 20
 )
 
-// ecsMetadata gets the metadata of the task that Fluent Bit runs in, when it is
-// first needed, and keeps it: it does not change. It is safe for concurrent use.
-//
-// While it cannot be had, its variables count as missing, and the default names
-// are used. AWS's Go plugin gives every chunk back to Fluent Bit until it has
-// the metadata, which needs no template to use it; as Fluent Bit tries a chunk
-// again only once by default, that loses logs to keep their names.
+// ecsMetadata is the metadata of the task that Fluent Bit runs in.
 type ecsMetadata struct {
+	metadata[template.ECS]
 	url      string // of the task's metadata; empty outside of ECS
 	client   *http.Client
-	report   func(error)
-	now      func() time.Time
 	deadline time.Duration // ecsDeadline, and the next ecsPause, but for tests
 	pause    time.Duration
-
-	known atomic.Pointer[template.ECS]
-	mu    sync.Mutex // held while it is fetched; guards the next
-	next  time.Time  // not before this
 }
 
 // newECSMetadata finds the metadata's place in the environment. report is told
@@ -68,14 +55,14 @@ func newECSMetadata(getenv func(string) string, report func(error)) *ecsMetadata
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		report:   report,
-		now:      time.Now,
+		metadata: metadata[template.ECS]{report: report, rest: ecsRest, now: time.Now},
 		deadline: ecsDeadline,
 		pause:    ecsPause,
 	}
 	for _, env := range []string{ecsEnvV4, ecsEnvV3} {
 		if uri := strings.TrimSpace(getenv(env)); uri != "" {
 			m.url = strings.TrimSuffix(uri, "/") + "/task"
+			m.fetch = m.fetchTask
 			break
 		}
 	}
@@ -85,42 +72,22 @@ func newECSMetadata(getenv func(string) string, report func(error)) *ecsMetadata
 // inTask tells whether Fluent Bit runs in an ECS task.
 func (m *ecsMetadata) inTask() bool { return m.url != "" }
 
-// get returns the task's metadata, or nil if it is not known. It takes no
-// longer than ecsDeadline, also for those who wait while another goroutine
-// fetches it: if that fails, they do not try again.
-func (m *ecsMetadata) get(ctx context.Context) *template.ECS {
-	if e := m.known.Load(); e != nil || !m.inTask() {
-		return e
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e := m.known.Load(); e != nil || m.now().Before(m.next) {
-		return e
-	}
-	e, err := m.fetch(ctx)
-	if err != nil {
-		m.next = m.now().Add(ecsRest)
-		m.report(fmt.Errorf("cannot get the metadata of the ECS task from %s: %w", m.url, err))
-		return nil
-	}
-	m.known.Store(e)
-	return e
-}
-
-// fetch tries a few times: the agent may be busy, or just start again.
-func (m *ecsMetadata) fetch(ctx context.Context) (e *template.ECS, err error) {
+// fetchTask tries a few times: the agent may be busy, or just start again.
+func (m *ecsMetadata) fetchTask(ctx context.Context) (e *template.ECS, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.deadline)
 	defer cancel()
 	for try := 1; ; try++ {
-		e, err = m.try(ctx)
-		if err == nil || try == ecsTries {
-			return e, err
+		if e, err = m.try(ctx); err == nil {
+			return e, nil
 		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(m.pause):
+		if try < ecsTries {
+			select {
+			case <-ctx.Done():
+			case <-time.After(m.pause):
+				continue
+			}
 		}
+		return nil, fmt.Errorf("cannot get the metadata of the ECS task from %s: %w", m.url, err)
 	}
 }
 
@@ -157,8 +124,10 @@ func (m *ecsMetadata) try(ctx context.Context) (*template.ECS, error) {
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-response.html
 func parseTask(body []byte) (*template.ECS, error) {
 	var task struct {
-		Cluster string
-		TaskARN string
+		Cluster  string
+		TaskARN  string
+		Family   string
+		Revision string
 	}
 	if jsoniter.Unmarshal(body, &task) != nil {
 		// The decoder's error quotes the answer, which is none of the log's business.
@@ -168,5 +137,6 @@ func parseTask(body []byte) (*template.ECS, error) {
 	if !strings.HasPrefix(task.TaskARN, "arn:") || slash < 0 || slash == len(task.TaskARN)-1 {
 		return nil, fmt.Errorf("TaskARN %q is not the ARN of a task", task.TaskARN)
 	}
-	return &template.ECS{TaskID: task.TaskARN[slash+1:], Cluster: task.Cluster, TaskARN: task.TaskARN}, nil
+	return &template.ECS{TaskID: task.TaskARN[slash+1:], Cluster: task.Cluster, TaskARN: task.TaskARN,
+		Family: task.Family, Revision: task.Revision}, nil
 }

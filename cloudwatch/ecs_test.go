@@ -12,13 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/template"
 )
 
 const testTask = `{"Cluster":"arn:aws:ecs:us-west-2:111122223333:cluster/default",
 	"TaskARN":"arn:aws:ecs:us-west-2:111122223333:task/default/e9028f8d5d8e4f258373e7b93ce9a3c3",
-	"Family":"web","Containers":[{"Name":"web","Limits":{"CPU":10}}]}`
+	"Family":"web","Revision":"7","Containers":[{"Name":"web","Limits":{"CPU":10}}]}`
 
 // ecsAgent is an agent on loopback; handle gets the number of the request, from 1.
 func ecsAgent(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Request)) (url string, requests *atomic.Int32) {
@@ -47,7 +48,7 @@ func TestECSMetadata(t *testing.T) {
 		fmt.Fprint(w, testTask)
 	})
 	const arn = "arn:aws:ecs:us-west-2:111122223333:"
-	want := template.ECS{TaskID: "e9028f8d5d8e4f258373e7b93ce9a3c3", Cluster: arn + "cluster/default", TaskARN: arn + "task/default/e9028f8d5d8e4f258373e7b93ce9a3c3"}
+	want := template.ECS{TaskID: "e9028f8d5d8e4f258373e7b93ce9a3c3", Cluster: arn + "cluster/default", TaskARN: arn + "task/default/e9028f8d5d8e4f258373e7b93ce9a3c3", Family: "web", Revision: "7"}
 	tests := []struct {
 		env  []string
 		path string
@@ -250,7 +251,7 @@ func TestNamesFromECS(t *testing.T) {
 		t.Errorf("at start: %q", misses)
 	}
 	body := packMap(t, map[string]any{"a": 1})
-	if got, _ := n.chunk(context.Background(), "t").target(body); got != (target{"fluentbit-default", "/fluentbit-default"}) {
+	if got, _ := n.chunk(context.Background(), "t").target(chunk.Time{}, body); got != (target{"fluentbit-default", "/fluentbit-default"}) {
 		t.Errorf("got %q", got)
 	}
 	if len(misses) != 2 || misses[0].reason != "$(ecs_cluster): the ECS task is not known" {
@@ -259,7 +260,7 @@ func TestNamesFromECS(t *testing.T) {
 	up.Store(true)
 	now = now.Add(ecsRest)
 	want := target{"/ecs/arn.aws.ecs.us-west-2.111122223333.cluster/default", "e9028f8d5d8e4f258373e7b93ce9a3c3-1"}
-	if got, _ := n.chunk(context.Background(), "t").target(body); got != want {
+	if got, _ := n.chunk(context.Background(), "t").target(chunk.Time{}, body); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

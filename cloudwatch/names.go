@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/template"
 )
@@ -165,7 +166,9 @@ func (m nameMiss) String() string {
 type names struct {
 	nameConfig
 	uuid   string
-	ecs    *ecsMetadata // nil if no template needs it
+	ecs    *ecsMetadata            // nil if no template needs it
+	ec2    *metadata[template.EC2] // asked only for what a record lacks
+	asked  bool                    // some template may ask it
 	report func(nameMiss)
 	now    func() time.Time
 
@@ -174,7 +177,7 @@ type names struct {
 }
 
 // newNames makes what parseNames read ready for use. ecs is asked only when a
-// template needs it.
+// template needs it; where EC2's metadata comes from is set later.
 //
 // report is told of each variable without a value when it is met for the first
 // time, and then at most every reportEvery: AWS's plugin writes a line for
@@ -184,11 +187,12 @@ func newNames(c nameConfig, ecs *ecsMetadata, report func(nameMiss)) *names {
 	n := &names{nameConfig: c, uuid: newID(time.Now()), report: report, now: time.Now, known: make(map[string]string)}
 	for _, r := range []*nameRule{&c.group, &c.stream} {
 		for i, src := range r.sources {
+			n.asked = n.asked || src.template.NeedsEC2()
 			if !src.template.NeedsECS() {
 				continue
 			}
 			n.ecs = ecs
-			if ecs.inTask() {
+			if ecs.inTask() || !src.template.FailsWithoutECS() {
 				continue
 			}
 			// Not an error: a configuration made for ECS is tried out elsewhere
@@ -217,16 +221,19 @@ func (n *names) chunk(ctx context.Context, tag string) *chunkNames {
 	if n.ecs != nil {
 		c.in.ECS = n.ecs.get(ctx)
 	}
+	if n.asked && n.ec2 != nil {
+		c.in.EC2 = func() *template.EC2 { return n.ec2.get(ctx) }
+	}
 	c.group.start(c, &n.nameConfig.group)
 	c.stream.start(c, &n.nameConfig.stream)
 	return c
 }
 
-// target returns where a record with this body goes, and whether an option had
+// target returns where a record with this time and body goes, and whether an option had
 // no name for it, so that another stands in. A name that was met before costs
 // no allocation.
-func (c *chunkNames) target(body []byte) (t target, substitute bool) {
-	c.in.Body = body
+func (c *chunkNames) target(when chunk.Time, body []byte) (t target, substitute bool) {
+	c.in.Time, c.in.Body = when, body
 	c.group.next(c)
 	c.stream.next(c)
 	return target{c.group.name, c.stream.name}, c.group.missed+c.stream.missed > 0

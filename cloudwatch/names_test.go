@@ -15,6 +15,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/template"
 )
@@ -123,7 +124,7 @@ func TestNames(t *testing.T) {
 		n, _ := newTestNames(t, tt.options...)
 		c := n.chunk(context.Background(), "syslog.0")
 		for range 2 {
-			got, substitute := c.target(body)
+			got, substitute := c.target(chunk.Time{}, body)
 			if got != tt.want || substitute != tt.substitute {
 				t.Errorf("%q: got %q, %v, want %q, %v", tt.options, got, substitute, tt.want, tt.substitute)
 			}
@@ -156,7 +157,7 @@ func TestNamesFollowRecords(t *testing.T) {
 		{map[string]any{"a": "a*", "b": "bc"}, target{"g-a.", "s.bc"}, false},
 	}
 	for i, tt := range tests {
-		if got, substitute := c.target(packMap(t, tt.body)); got != tt.want || substitute != tt.substitute {
+		if got, substitute := c.target(chunk.Time{}, packMap(t, tt.body)); got != tt.want || substitute != tt.substitute {
 			t.Errorf("record %d: got %q, %v, want %q, %v", i, got, substitute, tt.want, tt.substitute)
 		}
 	}
@@ -340,10 +341,10 @@ func TestMissesAreReportedOnceAndCounted(t *testing.T) {
 
 	c := n.chunk(context.Background(), "kube.a")
 	for range 5 {
-		c.target(noA)
+		c.target(chunk.Time{}, noA)
 	}
 	c = n.chunk(context.Background(), "kube.b")
-	c.target(noB)
+	c.target(chunk.Time{}, noB)
 	const missing = "the record has no such text, number or boolean"
 	want := []nameMiss{
 		{"log_group_name", "/x/$(a)/$(b)", "$(a): " + missing, "default_log_group_name", "kube.a", 1},
@@ -357,12 +358,12 @@ func TestMissesAreReportedOnceAndCounted(t *testing.T) {
 
 	*misses = nil
 	now = now.Add(reportEvery - 1)
-	c.target(noA)
+	c.target(chunk.Time{}, noA)
 	if len(*misses) != 0 {
 		t.Errorf("said again too early: %q", *misses)
 	}
 	now = now.Add(1)
-	c.target(noA)
+	c.target(chunk.Time{}, noA)
 	want = []nameMiss{ // the four after the first, one just before and this one
 		{"log_group_name", "/x/$(a)/$(b)", "$(a): " + missing, "default_log_group_name", "kube.b", 6},
 		{"log_stream_template", "$none", "$none: " + missing, "log_stream_name", "kube.b", 7}, // noB lacks it too
@@ -381,10 +382,10 @@ func TestMissesOfTheTagCountRecords(t *testing.T) {
 	n.now = func() time.Time { return now }
 	c := n.chunk(context.Background(), "a.b")
 	for range 9 {
-		c.target(nil)
+		c.target(chunk.Time{}, nil)
 	}
 	now = now.Add(reportEvery)
-	if _, substitute := c.target(nil); !substitute {
+	if _, substitute := c.target(chunk.Time{}, nil); !substitute {
 		t.Error("it is not said that another name stands in")
 	}
 	if len(*misses) != 2 || (*misses)[0].records != 1 || (*misses)[1].records != 9 {
@@ -416,7 +417,7 @@ func TestNamesOutsideOfECS(t *testing.T) {
 	if !reflect.DeepEqual(*misses, want) {
 		t.Errorf("got %q, want %q", *misses, want)
 	}
-	if got, _ := n.chunk(context.Background(), "t").target(nil); got != (target{"g", "/fluentbit-default"}) {
+	if got, _ := n.chunk(context.Background(), "t").target(chunk.Time{}, nil); got != (target{"g", "/fluentbit-default"}) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -431,12 +432,12 @@ func TestNamesNeedNoECS(t *testing.T) {
 func TestUUID(t *testing.T) {
 	n, _ := newTestNames(t, "log_group_name", "g-$(uuid)", "log_stream_name", "$(uuid)")
 	other, _ := newTestNames(t, "log_group_name", "g", "log_stream_name", "$(uuid)")
-	got, _ := n.chunk(context.Background(), "a").target(nil)
-	again, _ := n.chunk(context.Background(), "b").target(nil)
+	got, _ := n.chunk(context.Background(), "a").target(chunk.Time{}, nil)
+	again, _ := n.chunk(context.Background(), "b").target(chunk.Time{}, nil)
 	if got != again || got.group != "g-"+got.stream || !regexp.MustCompile(`^[0-9A-Za-z]{27}$`).MatchString(got.stream) {
 		t.Errorf("got %q and %q", got, again)
 	}
-	if o, _ := other.chunk(context.Background(), "a").target(nil); o.stream == got.stream {
+	if o, _ := other.chunk(context.Background(), "a").target(chunk.Time{}, nil); o.stream == got.stream {
 		t.Error("two outputs have the same id")
 	}
 }
@@ -457,7 +458,7 @@ func TestInternIsBounded(t *testing.T) {
 	c := n.chunk(context.Background(), "t")
 	for i := range maxNames + 10 {
 		want := fmt.Sprint("s", i)
-		if got, _ := c.target(packMap(t, map[string]any{"a": want})); got.stream != want {
+		if got, _ := c.target(chunk.Time{}, packMap(t, map[string]any{"a": want})); got.stream != want {
 			t.Fatalf("got %q, want %q", got.stream, want)
 		}
 		if len(n.known) > maxNames {
@@ -485,7 +486,7 @@ func TestTargetAllocs(t *testing.T) {
 		c := n.chunk(context.Background(), "a.b")
 		if got := testing.AllocsPerRun(100, func() {
 			for _, b := range bodies {
-				c.target(b)
+				c.target(chunk.Time{}, b)
 			}
 		}); got > 0 {
 			t.Errorf("%q: %v allocations", opts, got)
@@ -511,11 +512,11 @@ func TestNamesFromManyGoroutines(t *testing.T) {
 				for range 50 {
 					i := r.IntN(len(bodies))
 					want := target{fmt.Sprint("g-", i), fmt.Sprint(tag, "-", i)}
-					if got, _ := c.target(bodies[i]); got != want {
+					if got, _ := c.target(chunk.Time{}, bodies[i]); got != want {
 						t.Errorf("got %q, want %q", got, want)
 					}
 				}
-				c.target(none)
+				c.target(chunk.Time{}, none)
 			}
 		})
 	}
@@ -557,7 +558,7 @@ func BenchmarkTarget(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				c.target(bodies[i%bb.pods])
+				c.target(chunk.Time{}, bodies[i%bb.pods])
 				i++
 			}
 		})

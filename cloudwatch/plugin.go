@@ -57,6 +57,7 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	p.targets = newTargets()
 	ecs := newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
 	p.names = newNames(p.config.names, ecs, func(m nameMiss) { p.Said.Warn(m.option+": "+m.reason, "%v", m) })
+	p.names.ec2 = newEC2Metadata(p.session, func(err error) { p.Said.Warn("ec2 metadata", "%v", err) })
 	if p.logKey != "" {
 		p.logPath = []string{p.logKey}
 	}
@@ -89,7 +90,7 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 			return
 		}
 	}
-	t, substitute := names.target(ev.Body)
+	t, substitute := names.target(ev.Time, ev.Body)
 	if substitute {
 		p.Add(delivery.DefaultName, 1)
 	}

@@ -168,7 +168,7 @@ func (s *Server) instanceMetadata(c *call) (any, *apiError) {
 		return "i-0123456789abcdef0", nil
 	case "dynamic/instance-identity/document":
 		return map[string]string{"accountId": s.cfg.Account, "region": s.region(), "availabilityZone": s.region() + "a",
-			"instanceId": "i-0123456789abcdef0", "instanceType": "m5.large"}, nil
+			"instanceId": "i-0123456789abcdef0", "instanceType": "m5.large", "privateIp": "10.0.0.108"}, nil
 	}
 	return nil, notFound(c)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/firehose"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -145,6 +146,16 @@ func (s *Session) Close() {
 // the next call will have newer credentials than one that began at the given
 // time, and is worth making at once; with false the refusal lasts.
 func (s *Session) Invalidate(begun time.Time) bool { return s.shared.creds.invalidate(begun) }
+
+// Instance asks EC2's instance metadata service what it runs on. It takes as long
+// as ctx lets it.
+func (s *Session) Instance(ctx context.Context) (*imds.InstanceIdentityDocument, error) {
+	out, err := imds.NewFromConfig(s.shared.config).GetInstanceIdentityDocument(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot get the metadata of the EC2 instance: %w", err)
+	}
+	return &out.InstanceIdentityDocument, nil
+}
 
 // CloudWatchLogs returns a client for CloudWatch Logs.
 func (s *Session) CloudWatchLogs(opts ...func(*cloudwatchlogs.Options)) *cloudwatchlogs.Client {

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"aws-for-fluent-bit/internal/timefmt"
 )
 
 // maxIndex bounds a tag part or array element that can be asked for: far more
@@ -49,6 +52,18 @@ type parser struct {
 //	$(ecs_cluster)
 //	$(ecs_task_arn)
 //
+// and what they do not have:
+//
+//	$(time:%Y-%m-%d)       the record's time in UTC, by strftime as in package timefmt
+//	$(ecs_task_family)     of the ECS task too, unless the record has this key
+//	$(ecs_task_revision)
+//	$(ec2_instance_id)     of the EC2 instance, unless the record has this key: Fluent
+//	$(ec2_instance_type)   Bit's filter aws puts the first two into records
+//	$(ec2_availability_zone)
+//	$(ec2_private_ip)
+//	$(key|text)            the text where the value is missing or empty; for every
+//	                       variable save the time, which is always there
+//
 // Everything else stands for itself; there is no way to write a literal "$(".
 func Parse(text string) (*Template, error) {
 	p := parser{t: &Template{text: text}}
@@ -76,6 +91,8 @@ func Parse(text string) (*Template, error) {
 //	$TAG                   the tag
 //	$TAG[0]                a part of it, between dots
 //
+//	$(...)                 a variable of the other language, see Parse
+//
 // A key begins with a letter or "_" and goes on with those, digits, "-" and
 // "/"; a dot ends it. Fluent Bit wants one of dot, space, comma or double quote
 // after a variable; here any character may follow a bracket. What it skips
@@ -92,7 +109,12 @@ func ParseAccessor(text string) (*Template, error) {
 		p.literal(text[p.pos : p.pos+n])
 		start := p.pos + n
 		p.pos = start + len("$")
-		if reason := p.accessor(start); reason != "" {
+		read := p.accessor
+		if strings.HasPrefix(text[p.pos:], "(") {
+			p.pos += len("(")
+			read = p.variable
+		}
+		if reason := read(start); reason != "" {
 			return nil, &SyntaxError{Text: text, Offset: start, Reason: reason}
 		}
 	}
@@ -136,7 +158,11 @@ func missingReason(k kind) string {
 		return "there is no id"
 	case ecsTaskID, ecsCluster, ecsTaskARN:
 		return "the ECS task is not known"
-	default: // wholeTag, which is there even when it is empty
+	case ecsFamily, ecsRevision:
+		return "the record does not have it, and the ECS task is not known"
+	case ec2InstanceID, ec2InstanceType, ec2AvailabilityZone, ec2PrivateIP:
+		return "the record does not have it, and the EC2 instance is not known"
+	default: // wholeTag and recordTime, which are there even when they are empty
 		return "it has no value"
 	}
 }
@@ -144,7 +170,10 @@ func missingReason(k kind) string {
 // variable reads what follows "$(", up to and with the ")".
 func (p *parser) variable(start int) string {
 	text := p.t.text
-	end := strings.IndexAny(text[p.pos:], "[)")
+	if format, ok := strings.CutPrefix(text[p.pos:], "time:"); ok {
+		return p.time(start, format)
+	}
+	end := strings.IndexAny(text[p.pos:], "[|)")
 	if end < 0 {
 		return `the ")" is missing`
 	}
@@ -171,8 +200,11 @@ func (p *parser) variable(start int) string {
 		}
 	case name == "tag":
 		v.kind = wholeTag
-	case text[p.pos] == ')' && special[name] != literal:
+	case text[p.pos] != '[' && special[name] != literal:
 		v.kind = special[name]
+		if v.kind.recordFirst() {
+			v.steps = []step{{keys: keys}}
+		}
 	default:
 		for strings.HasPrefix(text[p.pos:], "[") {
 			key, reason := p.key()
@@ -184,14 +216,40 @@ func (p *parser) variable(start int) string {
 		v.steps = []step{{keys: keys}}
 	}
 
+	if strings.HasPrefix(text[p.pos:], "|") {
+		instead, _, ok := strings.Cut(text[p.pos+len("|"):], ")")
+		if !ok || strings.Contains(instead, "$(") {
+			return `the ")" is missing`
+		}
+		v.instead = &instead
+		p.pos += len("|") + len(instead)
+	}
 	if p.pos == len(text) {
 		return `the ")" is missing`
 	}
 	if text[p.pos] != ')' {
-		return fmt.Sprintf(`it must go on with ")" or "['key']", not with %q`, text[p.pos:])
+		return fmt.Sprintf(`it must go on with ")", "|" or "['key']", not with %q`, text[p.pos:])
 	}
 	p.pos++
 	p.add(text[start:p.pos], v)
+	return ""
+}
+
+// time reads the format of $(time:format), which follows.
+func (p *parser) time(start int, rest string) string {
+	format, _, ok := strings.Cut(rest, ")")
+	if !ok || strings.Contains(format, "$(") {
+		return `the ")" is missing`
+	}
+	if format == "" {
+		return "a format is missing, as $(time:%Y-%m-%d)"
+	}
+	compiled, err := timefmt.Compile(format, time.UTC)
+	if err != nil {
+		return err.Error()
+	}
+	p.pos += len("time:") + len(format) + len(")")
+	p.add(p.t.text[start:p.pos], part{kind: recordTime, format: compiled})
 	return ""
 }
 
@@ -201,6 +259,13 @@ var special = map[string]kind{
 	"ecs_task_id":  ecsTaskID,
 	"ecs_cluster":  ecsCluster,
 	"ecs_task_arn": ecsTaskARN,
+
+	"ecs_task_family":       ecsFamily,
+	"ecs_task_revision":     ecsRevision,
+	"ec2_instance_id":       ec2InstanceID,
+	"ec2_instance_type":     ec2InstanceType,
+	"ec2_availability_zone": ec2AvailabilityZone,
+	"ec2_private_ip":        ec2PrivateIP,
 }
 
 // key reads ['key'], which ends at the first "']".

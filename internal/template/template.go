@@ -17,6 +17,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/timefmt"
 )
 
 // maxValue is how many bytes of one record value go into a name. The longest
@@ -24,19 +25,42 @@ import (
 // it, and a megabyte of log text in the wrong key is not copied per record.
 const maxValue = 4 * 512
 
-// Input is what one name is made of.
+// Input is what one name is made of. It is for one goroutine, and best used again
+// for the next name: it keeps the text of the last second.
 type Input struct {
 	Tag  string
-	Body []byte // the record, a msgpack map; only read when NeedsRecord
-	UUID string // for $(uuid): the caller's, one per output
-	ECS  *ECS   // nil: not known; only read when NeedsECS
+	Time chunk.Time // of the record; only read when NeedsRecord, as the next
+	Body []byte     // the record, a msgpack map
+	UUID string     // for $(uuid): the caller's, one per output
+	ECS  *ECS       // nil: not known; only read when NeedsECS
+	// EC2 is asked for the instance when a record lacks what is wanted of it, and
+	// returns nil when it is not known; only when NeedsEC2. nil is not known either.
+	EC2 func() *EC2
+
+	times []lastTime
+}
+
+// lastTime is the last second in one format.
+type lastTime struct {
+	format *timefmt.Format
+	text   timefmt.Last
 }
 
 // ECS is the task that Fluent Bit runs in. An empty field counts as missing.
 type ECS struct {
-	TaskID  string
-	Cluster string
-	TaskARN string
+	TaskID   string
+	Cluster  string
+	TaskARN  string
+	Family   string // of its definition
+	Revision string
+}
+
+// EC2 is the instance that Fluent Bit runs on. An empty field counts as missing.
+type EC2 struct {
+	InstanceID       string
+	InstanceType     string
+	AvailabilityZone string
+	PrivateIP        string
 }
 
 // MissingError says that a variable has no value for this record. There is one
@@ -64,19 +88,35 @@ const (
 	wholeTag
 	tagPart // the index-th part of the tag
 	tagRest // the index-th part and everything behind it
-	recordValue
 	uuid
+	// From here on the record is read,
+	recordTime
+	recordValue
+	// from here on what the record has of this name comes first,
+	ec2InstanceID
+	ec2InstanceType
+	ec2AvailabilityZone
+	ec2PrivateIP
+	// from here on the ECS task is,
+	ecsFamily
+	ecsRevision
+	// and from here on only the task.
 	ecsTaskID
 	ecsCluster
 	ecsTaskARN
 )
 
+// recordFirst says whether what a record has of this name comes first.
+func (k kind) recordFirst() bool { return k >= ec2InstanceID && k <= ecsRevision }
+
 type part struct {
 	kind    kind
-	text    string        // literal
-	index   int           // tagPart, tagRest
-	steps   []step        // recordValue
-	missing *MissingError // all but literal
+	text    string          // literal
+	index   int             // tagPart, tagRest
+	steps   []step          // recordValue, and all that are recordFirst
+	format  *timefmt.Format // recordTime
+	instead *string         // of a missing or empty value; nil: it is missing
+	missing *MissingError   // all but literal
 }
 
 // step goes down from one value to another: along keys, or, where keys is nil,
@@ -99,13 +139,38 @@ func (t *Template) Static() (string, bool) {
 }
 
 // NeedsRecord tells whether two records with one tag may get different names.
-func (t *Template) NeedsRecord() bool {
-	return t.has(recordValue, recordValue)
-}
+func (t *Template) NeedsRecord() bool { return t.has(recordTime, ecsRevision) }
 
 // NeedsECS tells whether Input.ECS is read.
-func (t *Template) NeedsECS() bool {
-	return t.has(ecsTaskID, ecsTaskARN)
+func (t *Template) NeedsECS() bool { return t.has(ecsFamily, ecsTaskARN) }
+
+// NeedsEC2 tells whether Input.EC2 is asked.
+func (t *Template) NeedsEC2() bool { return t.has(ec2InstanceID, ec2PrivateIP) }
+
+// FailsWithoutECS tells whether there is no name without an ECS task, whatever
+// the record.
+func (t *Template) FailsWithoutECS() bool {
+	for i := range t.parts {
+		if p := &t.parts[i]; p.kind >= ecsTaskID && p.kind <= ecsTaskARN && p.instead == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// MayMiss returns the first variable that may have no value and nothing that
+// stands in for it, "" if there is none.
+func (t *Template) MayMiss() string {
+	for i := range t.parts {
+		switch p := &t.parts[i]; p.kind {
+		case literal, wholeTag, recordTime:
+		default:
+			if p.instead == nil {
+				return p.missing.Variable
+			}
+		}
+	}
+	return ""
 }
 
 func (t *Template) has(from, to kind) bool {
@@ -141,6 +206,15 @@ func (t *Template) Append(dst []byte, in *Input) ([]byte, *MissingError) {
 }
 
 func (p *part) append(dst []byte, in *Input) ([]byte, bool) {
+	start := len(dst)
+	dst, ok := p.appendValue(dst, in)
+	if p.instead != nil && (!ok || len(dst) == start) {
+		return append(dst[:start], *p.instead...), true
+	}
+	return dst, ok
+}
+
+func (p *part) appendValue(dst []byte, in *Input) ([]byte, bool) {
 	switch p.kind {
 	case literal:
 		return append(dst, p.text...), true
@@ -159,20 +233,71 @@ func (p *part) append(dst []byte, in *Input) ([]byte, bool) {
 			return dst, false
 		}
 		return appendValue(dst, v)
+	case recordTime:
+		return p.format.Append(dst, in.last(p.format), in.Time.Sec, in.Time.Nsec), true
 	case uuid:
 		return appendKnown(dst, in.UUID)
 	}
-	if in.ECS == nil {
+	if p.kind.recordFirst() {
+		if v, ok := lookup(in.Body, p.steps); ok {
+			start := len(dst)
+			if dst, ok = appendValue(dst, v); ok && len(dst) > start {
+				return dst, true
+			}
+		}
+	}
+	if p.kind >= ecsFamily {
+		return in.ECS.append(dst, p.kind)
+	}
+	if in.EC2 == nil {
 		return dst, false
 	}
-	switch p.kind {
-	case ecsTaskID:
-		return appendKnown(dst, in.ECS.TaskID)
-	case ecsCluster:
-		return appendKnown(dst, in.ECS.Cluster)
-	default: // ecsTaskARN
-		return appendKnown(dst, in.ECS.TaskARN)
+	return in.EC2().append(dst, p.kind)
+}
+
+func (e *ECS) append(dst []byte, k kind) ([]byte, bool) {
+	if e == nil {
+		return dst, false
 	}
+	switch k {
+	case ecsTaskID:
+		return appendKnown(dst, e.TaskID)
+	case ecsCluster:
+		return appendKnown(dst, e.Cluster)
+	case ecsFamily:
+		return appendKnown(dst, e.Family)
+	case ecsRevision:
+		return appendKnown(dst, e.Revision)
+	default: // ecsTaskARN
+		return appendKnown(dst, e.TaskARN)
+	}
+}
+
+func (e *EC2) append(dst []byte, k kind) ([]byte, bool) {
+	if e == nil {
+		return dst, false
+	}
+	switch k {
+	case ec2InstanceID:
+		return appendKnown(dst, e.InstanceID)
+	case ec2InstanceType:
+		return appendKnown(dst, e.InstanceType)
+	case ec2AvailabilityZone:
+		return appendKnown(dst, e.AvailabilityZone)
+	default: // ec2PrivateIP
+		return appendKnown(dst, e.PrivateIP)
+	}
+}
+
+// last returns the last second in a format. There are few formats.
+func (in *Input) last(f *timefmt.Format) *timefmt.Last {
+	for i := range in.times {
+		if in.times[i].format == f {
+			return &in.times[i].text
+		}
+	}
+	in.times = append(in.times, lastTime{format: f})
+	return &in.times[len(in.times)-1].text
 }
 
 func appendKnown(dst []byte, s string) ([]byte, bool) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"aws-for-fluent-bit/internal/chunk"
 )
 
 // pack returns v as msgpack.
@@ -21,6 +23,7 @@ func pack(t testing.TB, v any) []byte {
 }
 
 func testInput(t testing.TB) *Input {
+	ec2 := &EC2{InstanceID: "i-instance", InstanceType: "m5.large", AvailabilityZone: "az", PrivateIP: "10.0.0.1"}
 	return &Input{
 		Tag: "syslog.0",
 		Body: pack(t, map[string]any{
@@ -47,7 +50,10 @@ func testInput(t testing.TB) *Input {
 			"long":  strings.Repeat("x", maxValue+1),
 			"a)b":   "paren",
 			"tag":   "not the tag",
-			"uuid":  map[string]any{"k": "nested uuid"},
+
+			"ec2_instance_id":   "i-record",
+			"ec2_instance_type": "",
+			"uuid":              map[string]any{"k": "nested uuid"},
 			"pam": map[string]any{
 				"item": "soup",
 				"item2": map[string]any{
@@ -58,8 +64,10 @@ func testInput(t testing.TB) *Input {
 				},
 			},
 		}),
+		Time: chunk.Time{Sec: 1795478341, Nsec: 250_999_999}, // 2026-11-23 23:59:01
 		UUID: "123",
-		ECS:  &ECS{TaskID: "taskID", Cluster: "cluster", TaskARN: "taskARN"},
+		ECS:  &ECS{TaskID: "taskID", Cluster: "cluster", TaskARN: "taskARN", Family: "family", Revision: "7"},
+		EC2:  func() *EC2 { return ec2 },
 	}
 }
 
@@ -102,6 +110,24 @@ func TestAppend(t *testing.T) {
 		{text: "$(tag[10])", missing: "$(tag[10])"},
 		// It stops at a text and ignores the keys behind it; here they were not found.
 		{text: "$(ident['x'])", missing: "$(ident['x'])"},
+
+		// A text for what is missing or empty.
+		{text: "$(ident|x)$(missing|-none)$(empty|-e)$(empty|)", want: "cron-none-e"},
+		{text: "$(pam['item6']|p)$(pam['item']|p)$(list|l)", want: "psoupl"},
+		{text: "$(pam['a|b']|c)", want: "c"},
+		{text: "$(tag[9]|t) $(tag[1]|t) $(tag|t)", want: "t 0 syslog.0"},
+		{text: "$(missing|a|b$c[d)", want: "a|b$c[d"},
+		{text: "$(uuid|u)$(ecs_cluster|c)", want: "123cluster"},
+		{text: "$(missing|x)$(missing)", missing: "$(missing)"},
+
+		// The record's time, in UTC. "time" alone is a key.
+		{text: "logs-$(time:%Y-%m-%d)", want: "logs-2026-11-23"},
+		{text: "$(time:%H%M%S.%L|%j)$(time:%Y)", want: "235901.250|3272026"},
+		{text: "$(time['zone']|none)", want: "none"},
+
+		// Of the task and the instance, unless the record has it.
+		{text: "$(ecs_task_family):$(ecs_task_revision)", want: "family:7"},
+		{text: "$(ec2_instance_id)/$(ec2_instance_type)/$(ec2_availability_zone)/$(ec2_private_ip)", want: "i-record/m5.large/az/10.0.0.1"},
 
 		// Only the bare names are special, as in AWS's plugin.
 		{text: "$(uuid['k'])", want: "nested uuid"},
@@ -176,6 +202,9 @@ func TestAccessor(t *testing.T) {
 		{text: "$pam[0]", missing: "$pam[0]"},
 		{text: "$list[1]", missing: "$list[1]"},
 		{text: "$none['x']", missing: "$none['x']"},
+		// The other language's variables, with all that they can.
+		{text: "/$pam['item']/$(time:%Y)/$(ident)$(none|-)$TAG[0]", want: "/soup/2026/cron-syslog"},
+		{text: "$ident$(pam['item'])$(gone)", missing: "$(gone)"},
 		// Fluent Bit writes JSON for a map and "null" for nil.
 		{text: "$pam['item2']", missing: "$pam['item2']"},
 		{text: "$nil", missing: "$nil"},
@@ -227,6 +256,56 @@ func TestMissingTask(t *testing.T) {
 	checkAppend(t, mustParse(t, Parse, "$(uuid)"), &Input{}, "", "$(uuid)")
 }
 
+// What the record lacks comes from the task or the instance, and may be missing there.
+func TestRecordFirst(t *testing.T) {
+	record := pack(t, map[string]any{"ec2_instance_id": "i-1", "ec2_private_ip": "", "ecs_task_family": "of the record", "ec2_availability_zone": []any{}})
+	ec2 := func() *EC2 { return &EC2{InstanceID: "i-2", PrivateIP: "10.0.0.2", AvailabilityZone: "b"} }
+	asked := 0
+	count := func() *EC2 { asked++; return nil }
+	for _, test := range []struct {
+		in            *Input
+		text          string
+		want, missing string
+	}{
+		{&Input{Body: record, EC2: count}, "$(ec2_instance_id)", "i-1", ""},
+		{&Input{Body: record, EC2: ec2}, "$(ec2_private_ip) $(ec2_availability_zone)", "10.0.0.2 b", ""},
+		{&Input{EC2: ec2}, "$(ec2_instance_id)", "i-2", ""},
+		{&Input{EC2: ec2}, "$(ec2_instance_type)", "", "$(ec2_instance_type)"},
+		{&Input{EC2: ec2}, "$(ec2_instance_type|m)", "m", ""},
+		{&Input{}, "$(ec2_instance_id)", "", "$(ec2_instance_id)"},
+		{&Input{EC2: func() *EC2 { return nil }}, "$(ec2_instance_id)", "", "$(ec2_instance_id)"},
+		{&Input{Body: record}, "$(ecs_task_family)", "of the record", ""},
+		{&Input{Body: record}, "$(ecs_task_revision)", "", "$(ecs_task_revision)"},
+		{&Input{Body: record, ECS: &ECS{}}, "$(ecs_task_revision)", "", "$(ecs_task_revision)"},
+		{&Input{ECS: &ECS{Family: "f"}}, "$(ecs_task_family)", "f", ""},
+		// With keys behind it, it is a key of the record and nothing else.
+		{&Input{EC2: count}, "$(ec2_instance_id['x'])", "", "$(ec2_instance_id['x'])"},
+	} {
+		checkAppend(t, mustParse(t, Parse, test.text), test.in, test.want, test.missing)
+	}
+	if asked > 0 {
+		t.Errorf("the instance was asked for %d times though the record has it", asked)
+	}
+}
+
+// An Input is used for record after record, with two formats in one name.
+func TestTimesFollowRecords(t *testing.T) {
+	tm := mustParse(t, Parse, "$(time:%H:%M:%S)+$(time:%S.%3N)")
+	in := &Input{}
+	for _, test := range []struct {
+		time chunk.Time
+		want string
+	}{
+		{chunk.Time{}, "00:00:00+00.000"},
+		{chunk.Time{Sec: 61, Nsec: 5_000_000}, "00:01:01+01.005"},
+		{chunk.Time{Sec: 61, Nsec: 6_000_000}, "00:01:01+01.006"},
+		{chunk.Time{Sec: -1}, "23:59:59+59.000"},
+	} {
+		in.Time = test.time
+		checkAppend(t, tm, in, test.want, "")
+	}
+}
+
 // A body that is broken or no map has no values, and does no harm.
 func TestAppendBrokenBody(t *testing.T) {
 	whole := testInput(t).Body
@@ -260,6 +339,10 @@ func TestProperties(t *testing.T) {
 		{"$(ecs_cluster)", false, true, 1},
 		{"$(ecs_task_id)$(a)", true, true, 2},
 		{"$(ecs_task_arn)", false, true, 1},
+		{"$(time:%Y)", true, false, 1},
+		{"$(ec2_instance_id)", true, false, 1},
+		{"$(ecs_task_revision|x)", true, true, 1},
+		{"$(tag[1]|x)$(tag[1])", false, false, 2},
 	}
 	for _, tt := range tests {
 		tm := mustParse(t, Parse, tt.text)
@@ -269,6 +352,28 @@ func TestProperties(t *testing.T) {
 		name, static := tm.Static()
 		if static != (tt.vars == 0) || static && name != tt.text {
 			t.Errorf("%q: static is %q, %v", tt.text, name, static)
+		}
+	}
+}
+
+func TestWhatMayMiss(t *testing.T) {
+	for _, test := range []struct {
+		text     string
+		mayMiss  string
+		needsECS bool // without which there is no name
+		ec2      bool
+	}{
+		{"plain $(tag)$(time:%Y)", "", false, false},
+		{"$(a|x)$(tag[1]|x)$(ecs_cluster|x)$(ec2_private_ip|x)", "", false, true},
+		{"$(a|x)$(tag[1])$(b)", "$(tag[1])", false, false},
+		{"$(ecs_cluster)", "$(ecs_cluster)", true, false},
+		{"$(ecs_task_family)", "$(ecs_task_family)", false, false},
+		{"$(uuid)", "$(uuid)", false, false},
+		{"$(ec2_instance_type)", "$(ec2_instance_type)", false, true},
+	} {
+		tm := mustParse(t, Parse, test.text)
+		if tm.MayMiss() != test.mayMiss || tm.FailsWithoutECS() != test.needsECS || tm.NeedsEC2() != test.ec2 {
+			t.Errorf("%q: may miss %q, fails without ECS %v, needs EC2 %v", test.text, tm.MayMiss(), tm.FailsWithoutECS(), tm.NeedsEC2())
 		}
 	}
 }
@@ -292,6 +397,9 @@ func TestMissingReasons(t *testing.T) {
 		"$(tag[3])":      "$(tag[3]): the tag has no such part",
 		"$(ecs_task_id)": "$(ecs_task_id): the ECS task is not known",
 		"$(uuid)":        "$(uuid): there is no id",
+
+		"$(ec2_private_ip)":  "$(ec2_private_ip): the record does not have it, and the EC2 instance is not known",
+		"$(ecs_task_family)": "$(ecs_task_family): the record does not have it, and the ECS task is not known",
 	}
 	for text, want := range tests {
 		_, m := mustParse(t, Parse, text).Append(nil, &Input{Tag: "a"})
@@ -324,8 +432,8 @@ func TestSyntaxErrors(t *testing.T) {
 		{Parse, "$(a[0])", 0, "a key must be written as ['key']"},
 		{Parse, "$(a[", 0, "a key must be written as ['key']"},
 		{Parse, "$(a[''])", 0, "a key is empty"},
-		{Parse, "$(a['b']c)", 0, `it must go on with ")" or "['key']", not with "c)"`},
-		{Parse, "$(tag[0]['a'])", 0, `it must go on with ")" or "['key']", not with "['a'])"`},
+		{Parse, "$(a['b']c)", 0, `it must go on with ")", "|" or "['key']", not with "c)"`},
+		{Parse, "$(tag[0]['a'])", 0, `it must go on with ")", "|" or "['key']", not with "['a'])"`},
 		{Parse, "$(tag[)", 0, `the "]" is missing`},
 		// AWS's plugin takes part 0 for the next two.
 		{Parse, "$(tag[])", 0, `between the brackets must be a number from 0 to 9999, not ""`},
@@ -339,7 +447,17 @@ func TestSyntaxErrors(t *testing.T) {
 		{ParseAccessor, "$", 0, `after "$" must come a key or TAG`},
 		{ParseAccessor, "a.$.b", 2, `after "$" must come a key or TAG`},
 		{ParseAccessor, "x$1", 1, `after "$" must come a key or TAG`},
-		{ParseAccessor, "$(a)", 0, `after "$" must come a key or TAG`},
+		{ParseAccessor, "x$(a", 1, closing},
+		{ParseAccessor, "$a$()", 2, "a name is missing"},
+
+		{Parse, "$(time:)", 0, "a format is missing, as $(time:%Y-%m-%d)"},
+		{Parse, "$(time:%Y", 0, closing},
+		{Parse, "$(time:%Y$(a)", 0, closing},
+		{Parse, "a$(time:%Y-%Q)", 1, "unknown directive %Q at byte 3"},
+		{Parse, "$(a|b", 0, closing},
+		{Parse, "$(a|$(b))", 0, closing},
+		{Parse, "$(|b)", 0, "a name is missing"},
+		{Parse, "$(tag[1|b])", 0, `between the brackets must be a number from 0 to 9999, not "1|b"`},
 		{ParseAccessor, "${A}", 0, `after "$" must come a key or TAG`},
 		{ParseAccessor, "$a[", 0, `the "]" is missing`},
 		{ParseAccessor, "$a['", 0, `the "']" is missing`},
@@ -380,6 +498,8 @@ func TestAppendAllocs(t *testing.T) {
 		mustParse(t, ParseAccessor, "$TAG.$TAG[0].$pam['item2']['subitem2']['more'].$list[2]['z']"),
 		mustParse(t, Parse, "$(ident).$(not_there)"),
 		mustParse(t, Parse, "$(tag[7])"),
+		mustParse(t, Parse, "$(time:%Y-%m-%d/%H:%M:%S.%L)$(time:%H)$(none|instead)"),
+		mustParse(t, Parse, "$(ec2_instance_id)$(ecs_task_family)$(ec2_private_ip)"),
 	}
 	for _, tm := range templates {
 		if n := testing.AllocsPerRun(100, func() { tm.Append(dst, in) }); n > 0 {
@@ -393,6 +513,7 @@ func FuzzTemplate(f *testing.F) {
 	for _, text := range []string{
 		"", "plain", "$(a)", "$(a['b']['c'])x", "$(tag)$(tag[0])$(tag[12])", "$(uuid)-$(ecs_cluster)",
 		"$(details['region'", "$(", "$()", "$(a[)", "$(tag[", "$key", "$key['a']['b'][0]", "$TAG[3]", "$TAG[", "$a['it''s']", "$", "$1", "é$(ident)",
+		"$(time:%Y-%m-%d)$(time:%s.%9N)", "$(time:", "$(a|b)", "$(a['b']|", "$(tag[1]|x)$ident$(x|)", "$(ec2_instance_id)$(ecs_task_family|y)",
 	} {
 		f.Add(text, in.Tag, in.Body)
 		f.Add(text, "", []byte{0x81, 0xa1, 'a', 0xdf})
@@ -406,7 +527,8 @@ func FuzzTemplate(f *testing.F) {
 				}
 				continue
 			}
-			in := &Input{Tag: tag, Body: body, UUID: "u", ECS: &ECS{TaskID: "i", Cluster: "c", TaskARN: "a"}}
+			in := &Input{Tag: tag, Time: chunk.Time{Sec: int64(len(body)) << 25}, Body: body, UUID: "u",
+				EC2: func() *EC2 { return &EC2{InstanceID: "i"} }, ECS: &ECS{TaskID: "i", Cluster: "c", TaskARN: "a"}}
 			before := bytes.Clone(body)
 			first, m := tm.Append([]byte("keep"), in)
 			second, again := tm.Append(nil, in)
@@ -418,6 +540,9 @@ func FuzzTemplate(f *testing.F) {
 			}
 			if !bytes.Equal(before, body) {
 				t.Fatalf("%q: the record was changed", text)
+			}
+			if m != nil && tm.MayMiss() == "" {
+				t.Fatalf("%q: %v is missing", text, m)
 			}
 			if name, ok := tm.Static(); ok && (m != nil || name != string(second)) {
 				t.Fatalf("%q: static %q, appended %q, %v", text, name, second, m)
@@ -438,11 +563,12 @@ func BenchmarkAppend(b *testing.B) {
 		},
 		"stream": "stdout",
 	})
-	in := &Input{Tag: "kube.var.log.containers.web.log", Body: body, UUID: "u"}
+	in := &Input{Tag: "kube.var.log.containers.web.log", Time: chunk.Time{Sec: 1795478341}, Body: body, UUID: "u"}
 	dst := make([]byte, 0, 1024)
 	for name, tm := range map[string]*Template{
 		"Tag":      mustParse(b, Parse, "/app/$(tag[4])"),
 		"Record":   mustParse(b, Parse, "/app/$(kubernetes['namespace_name'])/$(kubernetes['container_name'])"),
+		"Time":     mustParse(b, Parse, "/app/$(kubernetes['namespace_name'])/$(time:%Y-%m-%d)"),
 		"Accessor": mustParse(b, ParseAccessor, "/app/$kubernetes['namespace_name'].$kubernetes['labels']['app']"),
 	} {
 		b.Run(name, func(b *testing.B) {
