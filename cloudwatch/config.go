@@ -11,6 +11,7 @@ import (
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/template"
 )
 
 // config is what an output's options say. Each option's default stands here
@@ -24,6 +25,7 @@ type config struct {
 	createGroup   bool   // auto_create_group
 	createStream  bool   // auto_create_stream
 	groupTags     []tag  // for groups that are created
+	tagTemplates  tagTemplates
 	groupClass    string // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
 	retentionDays int    // for groups that are created or first used with auto_create_group; 0: left alone
 	maxEvent      int    // bytes of one message, above which it is cut
@@ -86,6 +88,9 @@ func parseConfig(s *options.Set) config {
 	}
 	for _, p := range s.Pairs("new_log_group_tags") {
 		t := tag{p[0], p[1]}
+		if strings.Contains(t.value, "$") {
+			c.parseTagTemplate(s, &t)
+		}
 		if !t.legal() {
 			s.Fail("new_log_group_tags", t.key+"="+t.value,
 				"letters, digits, spaces and _.:/=+-@, up to 128 for a key that does not begin with aws:, up to 256 for a value")
@@ -96,6 +101,22 @@ func parseConfig(s *options.Set) config {
 		s.Conflict("option new_log_group_tags: has %d tags: allowed are %d", len(c.groupTags), maxGroupTags)
 	}
 	return c
+}
+
+// parseTagTemplate reads a tag's value that is a template. In the tag nothing is
+// left of it, so that the tag's key alone is to be legal.
+func (c *config) parseTagTemplate(s *options.Set, t *tag) {
+	tm, err := template.ParseAccessor(t.value)
+	if err != nil {
+		s.Conflict("option new_log_group_tags: %w", err)
+		tm = &template.Template{}
+	}
+	if c.tagTemplates == nil {
+		c.tagTemplates = make(tagTemplates)
+	}
+	c.tagTemplates[t.key] = tm
+	c.names.tags = append(c.names.tags, tm)
+	t.value = ""
 }
 
 func join(numbers []int) string {

@@ -39,7 +39,10 @@ const (
 type target struct{ group, stream string }
 
 // nameConfig is what the options say about names.
-type nameConfig struct{ group, stream nameRule }
+type nameConfig struct {
+	group, stream nameRule
+	tags          []*template.Template // of groups: made of the same
+}
 
 // nameRule is how one of the two names is made: by the first of its sources
 // that gives one, or else it is the default.
@@ -201,6 +204,12 @@ func newNames(c nameConfig, ecs *ecsMetadata, report func(nameMiss)) *names {
 				option: src.option, template: src.template.String(), instead: r.instead(i),
 				reason: "it needs an ECS task, and neither " + ecsEnvV4 + " nor " + ecsEnvV3 + " is set",
 			})
+		}
+	}
+	for _, tm := range c.tags {
+		n.asked = n.asked || tm.NeedsEC2()
+		if tm.NeedsECS() {
+			n.ecs = ecs
 		}
 	}
 	return n

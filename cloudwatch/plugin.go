@@ -75,6 +75,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
 	out := p.newSender(f)
 	names := p.names.chunk(f.Context(), c.Tag)
+	out.tags = p.newTagger(names)
 	broken := f.Walk(func(i int, ev *chunk.Event) { p.write(f, out, names, ev, i) })
 	out.finish()
 	return f.Finish(broken)

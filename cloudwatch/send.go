@@ -22,6 +22,7 @@ type sender struct {
 	open  map[target]*batch
 	last  *batch // the open batch of the newest event: mostly the next one's too
 
+	tags  *tagger // nil: those of new groups do not go by records
 	begun time.Time
 	slots chan struct{} // one for each PutLogEvents call that may be under way
 	tools chan struct{} // and for each group and stream that may be in the making
@@ -52,6 +53,9 @@ func (s *sender) batch(t target) *batch {
 		}
 		b = newBatch(t)
 		s.open[t] = b
+		if s.tags != nil {
+			s.tags.see(t.group)
+		}
 	}
 	s.last = b
 	return b

@@ -211,7 +211,9 @@ func (s *sender) remakeGroup(ctx context.Context, until time.Time, g *group, nam
 // makeGroup creates a group, or takes it as it is.
 func (s *sender) makeGroup(ctx context.Context, name string) error {
 	in := &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, LogGroupClass: types.LogGroupClass(s.p.groupClass)}
-	if len(s.p.groupTags) > 0 {
+	if s.tags != nil {
+		in.Tags = s.tags.of(name)
+	} else if len(s.p.groupTags) > 0 {
 		in.Tags = make(map[string]string, len(s.p.groupTags))
 		for _, t := range s.p.groupTags {
 			in.Tags[t.key] = t.value
