@@ -113,8 +113,8 @@ func (b *batch) close(start, size int, indexes []int) {
 }
 
 // appendBase64 appends data in standard base64. The assembly of segmentio/asm
-// is many times as fast as the standard library, on what would otherwise be the
-// largest part of a record's cost (BenchmarkBase64).
+// is several times as fast as the standard library, on what would else be the
+// largest part of what a record costs (BenchmarkBase64).
 func appendBase64(dst, data []byte) []byte {
 	n := base64.StdEncoding.EncodedLen(len(data))
 	dst = slices.Grow(dst, n)

@@ -1,0 +1,447 @@
+package records
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
+)
+
+// fake is a service that a function stands in for. The plugins' own tests have
+// the real client and a server; here is what they cannot see or cause.
+type fake struct {
+	*Service
+	log strings.Builder
+}
+
+// put is a call: what is in it, and how many came before.
+type put func(n int, records []sent) (awsx.RecordsAnswer, error)
+
+func newFake(t testing.TB, concurrency int, budget string, answer put) *fake {
+	s := options.New(func(name string) string { return map[string]string{"retry_budget": budget}[name] })
+	f := new(fake)
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	logger.AddHook(f)
+	d := delivery.New(delivery.Env{Name: "test.0", Log: logrus.NewEntry(logger)}, s)
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var calls atomic.Int32
+	f.Service = &Service{
+		Delivery:    d,
+		Name:        "the service",
+		Destination: "s",
+		Head:        head,
+		Limits:      Limits{Records: 10, Bytes: 1 << 20},
+		Concurrency: concurrency,
+		Put: func(_ context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
+			text, err := io.ReadAll(body)
+			if err != nil {
+				t.Errorf("cannot read the body: %v", err)
+			}
+			records := read(t, text)
+			if len(records) != n {
+				t.Errorf("%d records in a body that should have %d", len(records), n)
+			}
+			return answer(int(calls.Add(1))-1, records)
+		},
+		Verdict:    func(err error) delivery.Verdict { return err.(failure).Verdict },
+		Throttled:  func(code string) bool { return code == "Throttled" },
+		Invalidate: func(time.Time) bool { return true },
+	}
+	return f
+}
+
+func (f *fake) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (f *fake) Fire(e *logrus.Entry) error {
+	fmt.Fprintf(&f.log, "%s %s\n", e.Level, e.Message) // logrus has a lock
+	return nil
+}
+
+// failure is an error with its verdict.
+type failure struct{ delivery.Verdict }
+
+func (f failure) Error() string { return f.Reason }
+
+func fails(a delivery.Action) error { return failure{delivery.Verdict{Action: a, Reason: a.String()}} }
+
+// chunk is data that stands for a chunk; the tests walk it themselves.
+func (f *fake) chunk(n int) delivery.Chunk {
+	return delivery.Chunk{Tag: "tag", Data: []byte(fmt.Sprint("chunk of ", n))}
+}
+
+// flush sends records 0 to n-1, those that are not settled, each as text of its
+// number, and returns the result.
+func (f *fake) flush(n int) delivery.Result {
+	flush := f.Begin(f.chunk(n))
+	out := f.NewSender(flush)
+	for range n {
+		if i, fresh := flush.Record(); fresh {
+			out.Add([]byte(fmt.Sprint(i)), nil, i)
+		}
+	}
+	out.Finish()
+	return flush.End(nil)
+}
+
+// account wants the counters to be these.
+func (f *fake) account(t testing.TB, in, sent, pending int) {
+	t.Helper()
+	if c := f.Counters; c.Get(delivery.In) != uint64(in) || c.Get(delivery.Sent) != uint64(sent) || c.Pending() != uint64(pending) || uint64(in) != uint64(sent+pending)+c.DroppedAll() {
+		t.Errorf("want in %d, sent %d, pending %d; account: %v", in, sent, pending, c)
+	}
+}
+
+// seen collects what arrives.
+type seen struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (s *seen) add(records []sent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range records {
+		s.list = append(s.list, string(r.Data))
+	}
+}
+
+// once wants records 0 to n-1 to be there once each.
+func (s *seen) once(t testing.TB, n int) {
+	t.Helper()
+	got := slices.Clone(s.list)
+	var want []string
+	for i := range n {
+		want = append(want, fmt.Sprint(i))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d records arrived, want %d, each once", len(got), n)
+	}
+}
+
+func good() (awsx.RecordsAnswer, error) { return awsx.RecordsAnswer{}, nil }
+
+func refused(code string, indexes ...int) (a awsx.RecordsAnswer, err error) {
+	for _, i := range indexes {
+		a.Failed = append(a.Failed, awsx.FailedRecord{Index: i, Code: code, Message: "why"})
+	}
+	return a, nil
+}
+
+// TestPanicWhileSending: it costs its call; the records in it come again, and
+// those of the other calls are not touched.
+func TestPanicWhileSending(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for _, records := range []int{5, 95} { // in the walking goroutine, and in others
+			var got seen
+			f := newFake(t, concurrency, "1s", func(n int, records []sent) (awsx.RecordsAnswer, error) {
+				if n == 0 {
+					panic("a fault")
+				}
+				got.add(records)
+				return good()
+			})
+			if r := f.flush(records); r != delivery.Retry {
+				t.Errorf("got %v, want %v", r, delivery.Retry)
+			}
+			lost := min(records, 10)
+			f.account(t, records, records-lost, lost)
+			if !strings.Contains(f.log.String(), "error a panic while sending a chunk of tag \"tag\", which will be sent again: a fault\n") {
+				t.Errorf("the log is %s", f.log.String())
+			}
+			if r := f.flush(records); r != delivery.OK {
+				t.Errorf("got %v, want %v", r, delivery.OK)
+			}
+			got.once(t, records)
+			f.account(t, records, records, 0)
+		}
+	}
+}
+
+// TestPanicInBisection: a part of a batch is given back to nobody who might use it.
+func TestPanicInBisection(t *testing.T) {
+	var got seen
+	f := newFake(t, 1, "1s", func(n int, records []sent) (awsx.RecordsAnswer, error) {
+		switch n {
+		case 0:
+			return awsx.RecordsAnswer{}, fails(delivery.Split)
+		case 1:
+			panic("a fault")
+		}
+		got.add(records)
+		return good()
+	})
+	if r := f.flush(30); r != delivery.Retry {
+		t.Errorf("got %v, want %v", r, delivery.Retry)
+	}
+	f.account(t, 30, 20, 10)
+	if r := f.flush(30); r != delivery.OK {
+		t.Errorf("got %v, want %v", r, delivery.OK)
+	}
+	got.once(t, 30)
+}
+
+// TestOneLaneKeepsOrder: what was refused goes again before the next batch does.
+func TestOneLaneKeepsOrder(t *testing.T) {
+	var got []string
+	f := newFake(t, 1, "5s", func(n int, records []sent) (awsx.RecordsAnswer, error) {
+		text := ""
+		for _, r := range records {
+			text += string(r.Data) + " "
+		}
+		got = append(got, strings.TrimSpace(text))
+		switch n {
+		case 0:
+			return refused("InternalFailure", 3, 8)
+		case 1:
+			return refused("InternalFailure", 0)
+		case 3:
+			return awsx.RecordsAnswer{}, fails(delivery.Again)
+		}
+		return good()
+	})
+	if r := f.flush(25); r != delivery.OK {
+		t.Errorf("got %v", r)
+	}
+	second := "10 11 12 13 14 15 16 17 18 19"
+	if want := []string{"0 1 2 3 4 5 6 7 8 9", "3 8", "3", second, second, "20 21 22 23 24"}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	f.account(t, 25, 25, 0)
+	for c, want := range map[delivery.Counter]uint64{delivery.Requests: 6, delivery.Resent: 13, delivery.Failed: 1} {
+		if n := f.Get(c); n != want {
+			t.Errorf("counter %d is %d, want %d", c, n, want)
+		}
+	}
+}
+
+// TestRefusedEntriesWaitTogether: with several lanes, one record refused of each
+// of 30 calls makes 3 calls more, and not 30.
+func TestRefusedEntriesWaitTogether(t *testing.T) {
+	var got seen
+	var sizes []int
+	first := map[string]bool{}
+	f := newFake(t, 3, "5s", func(_ int, records []sent) (awsx.RecordsAnswer, error) {
+		got.mu.Lock()
+		sizes = append(sizes, len(records))
+		again := -1
+		for i, r := range records {
+			if i == 4 && len(records) == 10 && !first[string(r.Data)] && len(first) < 30 {
+				again = i
+			}
+		}
+		for _, r := range records {
+			first[string(r.Data)] = true
+		}
+		got.mu.Unlock()
+		if again >= 0 {
+			got.add(slices.Delete(slices.Clone(records), again, again+1))
+			return refused("Throttled", again)
+		}
+		got.add(records)
+		return good()
+	})
+	if r := f.flush(300); r != delivery.OK {
+		t.Errorf("got %v", r)
+	}
+	got.once(t, 300)
+	if len(sizes) > 36 {
+		t.Errorf("%d calls of %v records", len(sizes), sizes)
+	}
+	f.account(t, 300, 300, 0)
+}
+
+// TestLeftOfManyCalls: more is refused than one call takes.
+func TestLeftOfManyCalls(t *testing.T) {
+	for _, concurrency := range []int{1, 2, 8} {
+		var got seen
+		tries := map[string]int{}
+		f := newFake(t, concurrency, "20s", func(_ int, records []sent) (awsx.RecordsAnswer, error) {
+			got.mu.Lock()
+			var again []int
+			var good []sent
+			for i, r := range records {
+				// Every other one, as often as it has digits.
+				if tries[string(r.Data)]++; i%2 == 0 && tries[string(r.Data)] <= len(r.Data) {
+					again = append(again, i)
+				} else {
+					good = append(good, r)
+				}
+			}
+			got.mu.Unlock()
+			got.add(good)
+			return refused("InternalFailure", again...)
+		})
+		f.Limits.Bytes = 25 // less than ten records of three digits
+		if r := f.flush(150); r != delivery.OK {
+			t.Errorf("got %v: %v", r, f.Counters)
+		}
+		got.once(t, 150)
+		f.account(t, 150, 150, 0)
+	}
+}
+
+// TestGivenUp: what keeps one batch back keeps back the others, so no more calls
+// are made than were under way. The parts of a batch that were not tried are not
+// taken for delivered.
+func TestGivenUp(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		var calls atomic.Int32
+		f := newFake(t, concurrency, "5s", func(int, []sent) (awsx.RecordsAnswer, error) {
+			calls.Add(1)
+			return awsx.RecordsAnswer{}, fails(delivery.Later)
+		})
+		if r := f.flush(300); r != delivery.Retry {
+			t.Errorf("got %v", r)
+		}
+		if n := int(calls.Load()); n > concurrency {
+			t.Errorf("%d calls, want at most %d", n, concurrency)
+		}
+		f.account(t, 300, 0, 300)
+		if n := strings.Count(f.log.String(), "error cannot send records to the service \"s\", and has fluent bit bring them again: later"); n != 1 {
+			t.Errorf("it is said %d times, want once: %s", n, f.log.String())
+		}
+	}
+	t.Run("in the middle of a bisection", func(t *testing.T) {
+		calls := 0
+		f := newFake(t, 1, "5s", func(n int, _ []sent) (awsx.RecordsAnswer, error) {
+			calls++
+			if n == 0 {
+				return awsx.RecordsAnswer{}, fails(delivery.Split)
+			}
+			return awsx.RecordsAnswer{}, fails(delivery.Later)
+		})
+		if r := f.flush(10); r != delivery.Retry || calls != 2 {
+			t.Errorf("got %v after %d calls, want %v after 2", r, calls, delivery.Retry)
+		}
+		f.account(t, 10, 0, 10)
+	})
+}
+
+// TestRefreshOnce: credentials are renewed once for a batch, and not at all when
+// there are none to be had.
+func TestRefreshOnce(t *testing.T) {
+	for _, renews := range []bool{true, false} {
+		calls := 0
+		f := newFake(t, 1, "5s", func(int, []sent) (awsx.RecordsAnswer, error) {
+			calls++
+			return awsx.RecordsAnswer{}, fails(delivery.Refresh)
+		})
+		f.Invalidate = func(time.Time) bool { return renews }
+		if r := f.flush(5); r != delivery.Retry {
+			t.Errorf("got %v", r)
+		}
+		if want := map[bool]int{true: 2, false: 1}[renews]; calls != want {
+			t.Errorf("renews %v: %d calls, want %d", renews, calls, want)
+		}
+	}
+}
+
+// TestAtOnce: what there is nothing to wait for is repeated silently.
+func TestAtOnce(t *testing.T) {
+	var got seen
+	f := newFake(t, 1, "5s", func(n int, records []sent) (awsx.RecordsAnswer, error) {
+		if n < 2 {
+			return awsx.RecordsAnswer{}, fails(delivery.AgainNow)
+		}
+		got.add(records)
+		return good()
+	})
+	if r := f.flush(5); r != delivery.OK {
+		t.Errorf("got %v", r)
+	}
+	got.once(t, 5)
+	if text := f.log.String(); text != "" {
+		t.Errorf("the log says %s", text)
+	}
+}
+
+// TestMemoryOfAFlush: who fills batches waits for those who send them. A chunk is
+// small, but its records may be many times as large when they are written.
+func TestMemoryOfAFlush(t *testing.T) {
+	const concurrency, batchRecords, n = 2, 10, 1000
+	var added, finished atomic.Int32
+	f := newFake(t, concurrency, "5s", func(n int, records []sent) (awsx.RecordsAnswer, error) {
+		// The calls under way, one batch that waits to be taken, and the open one.
+		if ahead := added.Load() - finished.Load(); ahead > (concurrency+2)*batchRecords {
+			t.Errorf("call %d: %d records are under way", n, ahead)
+		}
+		time.Sleep(200 * time.Microsecond)
+		finished.Add(int32(len(records)))
+		return good()
+	})
+	flush := f.Begin(f.chunk(n))
+	out := f.NewSender(flush)
+	for range n {
+		i, _ := flush.Record()
+		added.Add(1)
+		out.Add([]byte("x"), nil, i)
+	}
+	out.Finish()
+	if r := flush.End(nil); r != delivery.OK {
+		t.Errorf("got %v", r)
+	}
+}
+
+// TestNothingAfterTheEnd: when Finish returns, no call is under way.
+func TestNothingAfterTheEnd(t *testing.T) {
+	var under atomic.Int32
+	f := newFake(t, 4, "100ms", func(n int, records []sent) (awsx.RecordsAnswer, error) {
+		under.Add(1)
+		defer under.Add(-1)
+		time.Sleep(time.Millisecond)
+		if n%3 == 0 {
+			return awsx.RecordsAnswer{}, fails(delivery.Again)
+		}
+		return good()
+	})
+	for range 5 {
+		f.flush(200)
+		if n := under.Load(); n != 0 {
+			t.Fatalf("%d calls are under way", n)
+		}
+	}
+}
+
+// TestReasonsAreShort: what a service says may be of any length.
+func TestReasonsAreShort(t *testing.T) {
+	f := newFake(t, 1, "0", func(int, []sent) (awsx.RecordsAnswer, error) {
+		return awsx.RecordsAnswer{Failed: []awsx.FailedRecord{{Index: 0, Code: "Code", Message: strings.Repeat("é", 10_000)}}}, nil
+	})
+	f.flush(2)
+	for line := range strings.Lines(f.log.String()) {
+		if len(line) > 600 || !strings.Contains(line, "Code: ééé") {
+			t.Errorf("a line of %d bytes: %.100s", len(line), line)
+		}
+	}
+	if f.log.Len() == 0 {
+		t.Error("nothing is said")
+	}
+}
+
+// TestEmptyFlush makes no call.
+func TestEmptyFlush(t *testing.T) {
+	f := newFake(t, 4, "1s", func(int, []sent) (awsx.RecordsAnswer, error) {
+		return awsx.RecordsAnswer{}, errors.New("called")
+	})
+	if r := f.flush(0); r != delivery.OK {
+		t.Errorf("got %v", r)
+	}
+	f.account(t, 0, 0, 0)
+}
