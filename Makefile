@@ -33,7 +33,7 @@ build: $(LIBRARY) $(LOADERS) ## build the Go library and its three loaders into 
 
 $(LIBRARY): $(SOURCES)
 	@mkdir -p $(BIN)
-	go build -buildmode=c-shared -trimpath -tags '$(GOTAGS)' -ldflags '-s -w -extldflags "$(EXTLD)"' -o $@ .
+	go build -buildmode=c-shared -trimpath -tags '$(GOTAGS) $(MORETAGS)' $(MOREFLAGS) -ldflags '-s -w -extldflags "$(EXTLD)"' -o $@ .
 	@rm -f $(BIN)/libaws-for-fluent-bit.h
 
 $(LOADERS): $(BIN)/%.so: loader/loader.c $(LIBRARY)
@@ -122,6 +122,9 @@ e2e: build ## the plugins under the fluent-bit on the PATH
 
 # Cross builds, releases, the image, manifests.
 include release.mk
+
+# Vulnerabilities, licenses, coverage, mutation.
+include checks.mk
 
 # By the parts that others wrote: pip, npm and fluent-bit where they are there.
 conformance: build ## moto, kinesalite, botocore and other decoders look at what the plugins send
