@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/template"
 )
 
 // maxKeyChars is how long a partition key may be, in Unicode characters.
@@ -21,7 +23,8 @@ const maxKeyChars = 256
 
 // partitionKey is where a record has its partition key.
 type partitionKey struct {
-	path []string // of keys in nested maps
+	path     []string           // of keys in nested maps
+	template *template.Template // instead, if not nil
 }
 
 // accessor is a record accessor of Fluent Bit, $name['key']['key'], as
@@ -33,8 +36,9 @@ var (
 )
 
 // parsePartitionKey reads the option partition_key: a key of the record, keys
-// of nested maps with -> between them, or a record accessor. It returns nil if
-// the option is not set, which gives every record a random key.
+// of nested maps with -> between them, a record accessor, or a template: what has
+// a $(variable) in it, or begins with $TAG. It returns nil if the option is not
+// set, which gives every record a random key.
 //
 // AWS's Go plugin refuses the key "log", for which there is no reason.
 func parsePartitionKey(s *options.Set) *partitionKey {
@@ -42,12 +46,28 @@ func parsePartitionKey(s *options.Set) *partitionKey {
 	if !ok {
 		return nil
 	}
+	if strings.Contains(value, "$(") || strings.HasPrefix(value, "$TAG") {
+		return parseKeyTemplate(s, value)
+	}
 	path := keyPath(value)
 	if path == nil {
 		s.Fail("partition_key", value, `a key, keys of nested maps as kubernetes->pod_name, or a record accessor as $kubernetes['pod_name']`)
 		return nil
 	}
 	return &partitionKey{path: path}
+}
+
+func parseKeyTemplate(s *options.Set, value string) *partitionKey {
+	t, err := template.ParseAccessor(value)
+	switch {
+	case err != nil:
+		s.Conflict("option partition_key: %w", err)
+		return nil
+	case t.NeedsECS() || t.NeedsEC2() || t.NeedsUUID():
+		s.Fail("partition_key", value, "variables of the record, its time and its tag")
+		return nil
+	}
+	return &partitionKey{template: t}
 }
 
 // keyPath returns the keys that value names, nil if it cannot be understood.
@@ -77,8 +97,9 @@ func keyPath(value string) (path []string) {
 type keyer struct {
 	from    *partitionKey // nil: all are made up
 	random  *rand.PCG
-	key     []byte // owned by keyer for reuse
-	missing int    // records that should have a key and do not
+	in      template.Input // for a template: the tag and the record's time
+	key     []byte         // owned by keyer for reuse
+	missing int            // records that should have a key and do not
 }
 
 func newKeyer(from *partitionKey) *keyer {
@@ -93,6 +114,9 @@ func (k *keyer) of(body []byte) (key []byte, random bool) {
 	if k.from == nil {
 		return k.madeUp(), true
 	}
+	if k.from.template != nil {
+		return k.made(body)
+	}
 	value, ok := chunk.Lookup(body, k.from.path)
 	if ok && scalar(value) {
 		// A value that Lookup returns is whole, so it can be written as text.
@@ -103,6 +127,21 @@ func (k *keyer) of(body []byte) (key []byte, random bool) {
 	}
 	k.missing++
 	return k.madeUp(), true
+}
+
+// made returns the key that the template makes of a record.
+func (k *keyer) made(body []byte) (key []byte, random bool) {
+	k.in.Body = body
+	var missing *template.MissingError
+	k.key, missing = k.from.template.Append(k.key[:0], &k.in)
+	if missing != nil || len(k.key) == 0 {
+		k.missing++
+		return k.madeUp(), true
+	}
+	if !utf8.Valid(k.key) {
+		k.key = bytes.ToValidUTF8(k.key, []byte("\uFFFD"))
+	}
+	return k.key[:cutKey(k.key)], false
 }
 
 // madeUp returns a random key of 8 characters, one of 2^40: many more than

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/options"
 )
 
@@ -80,6 +81,47 @@ func TestBadPartitionKey(t *testing.T) {
 		want := fmt.Sprintf("option partition_key: cannot use %q: allowed is a key, ", value)
 		if err := s.Err(); got != nil || err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: got %v and %v, want %q", value, got, err, want)
+		}
+	}
+}
+
+func TestPartitionKeyTemplate(t *testing.T) {
+	record := map[string]any{"pod": "web-1", "n": 7, "empty": "", "bad": "a\xffb", "long": strings.Repeat("é", 300)}
+	for _, tt := range []struct{ value, want string }{
+		{"$(pod)", "web-1"},
+		{"$(pod)/$(n)-$(tag[1])", "web-1/7-b"},
+		{"$(time:%Y-%m)", "2026-11"},
+		{"$pod.$(gone|x)", "web-1.x"},
+		{"$TAG", "a.b"},
+		{"$TAG[1]", "b"},
+		{"$(bad)", "a\uFFFDb"},
+		{"$(pod)$(long)", "web-1" + strings.Repeat("é", maxKeyChars-5)},
+		{"$(gone)", ""},
+		{"$(empty)", ""},
+	} {
+		s := oneOption("partition_key", tt.value)
+		from := parsePartitionKey(s)
+		if err := s.Err(); err != nil || from == nil {
+			t.Errorf("%s: got %v", tt.value, err)
+			continue
+		}
+		k := newKeyer(from)
+		k.in.Tag, k.in.Time = "a.b", chunk.Time{Sec: 1795478341}
+		key, random := k.of(packed(t, record))
+		if random != (tt.want == "") || !random && string(key) != tt.want || random && len(key) != 8 || random != (k.missing == 1) {
+			t.Errorf("%s: got %q, random %v, missing %d", tt.value, key, random, k.missing)
+		}
+	}
+	for value, want := range map[string]string{
+		"$(pod":              `option partition_key: cannot read template "$(pod"`,
+		"$TAG[":              `option partition_key: cannot read template "$TAG["`,
+		"$(uuid)":            `option partition_key: cannot use "$(uuid)": allowed is variables of the record, its time and its tag`,
+		"$(ecs_task_id|x)":   "allowed is variables of the record",
+		"$(ec2_instance_id)": "allowed is variables of the record",
+	} {
+		s := oneOption("partition_key", value)
+		if got, err := parsePartitionKey(s), s.Err(); got != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v and %v", value, got, err)
 		}
 	}
 }
@@ -211,6 +253,7 @@ func TestKeyDoesNotAllocate(t *testing.T) {
 		{"invalid", path, strings.Repeat("\xff", 300)},
 		{"number", path, 1234.5},
 		{"missing", path, nil},
+		{"template", parsePartitionKey(oneOption("partition_key", "$(kubernetes['pod'])-$(time:%H)-$(gone|x)")), "orders"},
 	} {
 		k := newKeyer(tt.from)
 		b := packed(t, map[string]any{"kubernetes": map[string]any{"pod": tt.value}})

@@ -56,9 +56,11 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
 	out := p.service.NewSender(f)
 	keys := newKeyer(p.key)
+	keys.in.Tag = c.Tag
 	w := p.form.NewWriter(f)
 	together := p.startAggregator(w, out)
 	broken := f.Walk(func(i int, ev *chunk.Event) {
+		keys.in.Time = ev.Time
 		key, random := keys.of(ev.Body)
 		data, ok := w.Write(i, ev, len(key))
 		switch {

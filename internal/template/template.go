@@ -147,6 +147,9 @@ func (t *Template) NeedsECS() bool { return t.has(ecsFamily, ecsTaskARN) }
 // NeedsEC2 tells whether Input.EC2 is asked.
 func (t *Template) NeedsEC2() bool { return t.has(ec2InstanceID, ec2PrivateIP) }
 
+// NeedsUUID tells whether Input.UUID is read.
+func (t *Template) NeedsUUID() bool { return t.has(uuid, uuid) }
+
 // FailsWithoutECS tells whether there is no name without an ECS task, whatever
 // the record.
 func (t *Template) FailsWithoutECS() bool {

@@ -372,6 +372,9 @@ func TestWhatMayMiss(t *testing.T) {
 		{"$(ec2_instance_type)", "$(ec2_instance_type)", false, true},
 	} {
 		tm := mustParse(t, Parse, test.text)
+		if tm.NeedsUUID() != (test.text == "$(uuid)") {
+			t.Errorf("%q: needs an id %v", test.text, tm.NeedsUUID())
+		}
 		if tm.MayMiss() != test.mayMiss || tm.FailsWithoutECS() != test.needsECS || tm.NeedsEC2() != test.ec2 {
 			t.Errorf("%q: may miss %q, fails without ECS %v, needs EC2 %v", test.text, tm.MayMiss(), tm.FailsWithoutECS(), tm.NeedsEC2())
 		}
