@@ -297,6 +297,29 @@ func TestLeftOfManyCalls(t *testing.T) {
 	}
 }
 
+// TestPauseGrowsWhileMostIsRefused: a shard at its limit takes a record now and
+// then. At the short pause of one that takes nearly all, it would be asked thirty
+// times in this budget.
+func TestPauseGrowsWhileMostIsRefused(t *testing.T) {
+	var calls atomic.Int32
+	f := newFake(t, 1, "1500ms", func(_ int, records []sent) (awsx.RecordsAnswer, error) {
+		calls.Add(1)
+		var again []int
+		for i := 1; i < len(records); i++ {
+			again = append(again, i)
+		}
+		return refused("Throttled", again...)
+	})
+	f.Limits.Records = 500
+	if r := f.flush(500); r != delivery.Retry {
+		t.Errorf("got %v", r)
+	}
+	if n := int(calls.Load()); n < 2 || n > 15 {
+		t.Errorf("%d calls, want a few", n)
+	}
+	f.account(t, 500, int(calls.Load()), 500-int(calls.Load()))
+}
+
 // TestGivenUp: what keeps one batch back keeps back the others, so no more calls
 // are made than were under way. The parts of a batch that were not tried are not
 // taken for delivered.
