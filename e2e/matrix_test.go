@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,45 +17,8 @@ import (
 	"time"
 
 	"aws-for-fluent-bit/internal/awslocal"
+	"aws-for-fluent-bit/internal/faults"
 )
-
-// fault is a row of the matrix: what goes wrong, and what that may cost.
-type fault struct {
-	name string
-	// sinks are the plugins that it can happen to; nil means all.
-	sinks []string
-	// config changes the server before it starts.
-	config func(*awslocal.Config)
-	// set makes the server go wrong, before fluent-bit starts.
-	set func(*awslocal.Server, sink)
-	// during runs once fluent-bit does; half brings the second half of the
-	// records, which are not there before if halves is set.
-	during func(p *process, aws *awslocal.Server, s sink, half func())
-	halves bool
-	// options and env are added to those of the output and of fluent-bit.
-	options []string
-	env     func(*awslocal.Server) []string
-	// refused counts the records that the service may refuse for good, which are
-	// to be counted as dropped.
-	refused func(*awslocal.Server, sink) int
-	// ready says that the fault needs calls that would be accepted without it:
-	// the stream is there from the start.
-	ready bool
-	// lossy says that answers get lost: their records arrive twice.
-	lossy bool
-}
-
-// first plays a fault for the first calls that carry records, and then by chance.
-func first(n int, probability float64, x awslocal.Fault) func(*awslocal.Server, sink) {
-	return func(aws *awslocal.Server, s sink) {
-		for range n {
-			aws.Script(s.operation, x)
-		}
-		if x.Probability = probability; probability > 0 {
-			aws.SetFaults(s.operation, []awslocal.Fault{x})
-		}
-	}
-}
 
 // outage is how long the endpoint is down: MATRIX_OUTAGE, or 10 s.
 func outage(t *testing.T) time.Duration {
@@ -71,63 +33,13 @@ func outage(t *testing.T) time.Duration {
 	return d
 }
 
-// missingFor is how long a stream is not there.
-const missingFor = 3 * time.Second
-
-func faults(t *testing.T) []fault {
-	down := outage(t)
-	return []fault{
-		{name: "endpoint down " + down.String(), halves: true, during: func(p *process, aws *awslocal.Server, s sink, half func()) {
-			p.wait("half of the records have arrived", 30*time.Second, func() bool { return s.total(aws) >= matrixRecords/2 })
-			aws.DownFor(down)
-			half()
-		}},
-		{name: "hang", set: first(3, 0.02, awslocal.Fault{Kind: awslocal.Hang}), options: []string{"http_request_timeout 2"}},
-		{name: "trickled answer", set: first(2, 0, awslocal.Fault{Kind: awslocal.Trickle, Delay: 200 * time.Millisecond}),
-			options: []string{"http_request_timeout 2"}, ready: true, lossy: true},
-		{name: "missing stream", during: func(p *process, aws *awslocal.Server, s sink, _ func()) {
-			p.wait("a call found it missing", 30*time.Second, func() bool { return aws.Counts(s.operation).Requests > 0 })
-			time.Sleep(missingFor)
-			s.make(aws)
-		}},
-		{name: "expired credentials", set: first(2, 0.3, awslocal.Fault{Kind: awslocal.ExpiredToken}),
-			env: func(aws *awslocal.Server) []string {
-				return []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_CONTAINER_CREDENTIALS_FULL_URI=" + aws.CredentialsURI()}
-			}},
-		{name: "throttle", set: first(3, 0.3, awslocal.Fault{Kind: awslocal.Throttle})},
-		{name: "partial refusal", ready: true, set: func(aws *awslocal.Server, s sink) {
-			if s.plugin == "cloudwatch" { // which refuses no single event in a way that passes
-				first(4, 0, awslocal.Fault{Kind: awslocal.RejectEvents, TooOld: rejectedEach})(aws, s)
-				return
-			}
-			first(2, 1, awslocal.Fault{Kind: awslocal.Partial, Rate: 0.2})(aws, s)
-		}, refused: func(aws *awslocal.Server, s sink) int {
-			return rejectedEach * aws.FaultsPlayed()[s.operation][awslocal.RejectEvents]
-		}},
-		{name: "status 500", set: first(2, 0.3, awslocal.Fault{Kind: awslocal.Error})},
-		{name: "status 503", set: first(2, 0.3, awslocal.Fault{Kind: awslocal.Error, Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable"})},
-		{name: "HTML 502", set: first(2, 0.3, awslocal.Fault{Kind: awslocal.HTML})},
-		{name: "reset", set: first(2, 0.3, awslocal.Fault{Kind: awslocal.Reset})},
-		{name: "stale connection", set: first(2, 0.3, awslocal.Fault{Kind: awslocal.Stale})},
-		{name: "slow answer", set: first(2, 0.3, awslocal.Fault{Kind: awslocal.Slow, Delay: 500 * time.Millisecond})},
-		{name: "lost answer", ready: true, lossy: true, set: func(aws *awslocal.Server, s sink) {
-			aws.Script(s.operation, awslocal.Fault{Kind: awslocal.LostAnswer}, awslocal.Fault{Kind: awslocal.CutAnswer},
-				awslocal.Fault{Kind: awslocal.None}, awslocal.Fault{Kind: awslocal.LostAnswer})
-		}},
-		{name: "wrong sequence token", sinks: []string{"cloudwatch"}, config: func(c *awslocal.Config) { c.SequenceTokens = true },
-			set: first(1, 0.1, awslocal.Fault{Kind: awslocal.Error, Status: http.StatusBadRequest, Code: "InvalidSequenceTokenException"})},
-		// Without a budget each flush that meets a fault is given back to Fluent Bit:
-		// it is the ledger alone that keeps records from going out twice.
-		{name: "throttle, no budget", set: first(2, 0.1, awslocal.Fault{Kind: awslocal.Throttle}), options: []string{"retry_budget 0"}},
-		{name: "partial refusal, no budget", sinks: []string{"kinesis", "firehose"}, options: []string{"retry_budget 0"},
-			set: first(2, 0.5, awslocal.Fault{Kind: awslocal.Partial, Rate: 0.2})},
-	}
-}
-
 const (
 	matrixRecords = 12_000
 	matrixParts   = 12 // files, and so at least as many chunks
-	rejectedEach  = 3
+	// matrixUnit is the time of a slow answer, see faults.All.
+	matrixUnit = 500 * time.Millisecond
+	// missingFor is how long a stream is not there.
+	missingFor = 3 * time.Second
 	// scrapeEvery is how often Fluent Bit copies the metrics for its endpoint
 	// (src/flb_metrics_exporter.c).
 	scrapeEvery = time.Second
@@ -143,14 +55,13 @@ var matrixTable = newTable(fmt.Sprintf("the fault matrix: %d records under fluen
 func TestFaultMatrix(t *testing.T) {
 	all := writeParts(t, matrixParts, matrixRecords)
 	var jobs []job
-	for _, f := range faults(t) {
-		for _, s := range []sink{cloudwatchSink, kinesisSink, firehoseSink} {
-			if f.sinks != nil && !slices.Contains(f.sinks, s.plugin) {
-				continue
-			}
+	for _, f := range faults.All(matrixUnit) {
+		for _, s := range faults.Sinks {
 			for _, workers := range []int{0, 1, 4} {
-				jobs = append(jobs, job{fmt.Sprintf("%s/%s/workers=%d", f.name, s.plugin, workers),
-					func(t *testing.T) { runFault(t, all, f, s, workers) }})
+				if f.Of(s) {
+					jobs = append(jobs, job{fmt.Sprintf("%s/%s/workers=%d", f.Name, s.Plugin, workers),
+						func(t *testing.T) { runFault(t, all, f, s, workers) }})
+				}
 			}
 		}
 	}
@@ -160,39 +71,34 @@ func TestFaultMatrix(t *testing.T) {
 	t.Logf("%d cells in %.0f s, %d at a time", len(jobs), time.Since(began).Seconds(), inParallel)
 }
 
-func runFault(t *testing.T, n numbered, f fault, s sink, workers int) {
-	cfg := awslocal.Config{Seed: 7}
-	if f.config != nil {
-		f.config(&cfg)
+func runFault(t *testing.T, n numbered, f faults.Fault, s faults.Sink, workers int) {
+	aws, err := f.Start(s, awslocal.Config{Region: "us-east-2", RefuseUnknownKeys: true, Seed: 7})
+	if err != nil {
+		t.Fatal(err)
 	}
-	var aws *awslocal.Server
-	if f.name == "missing stream" {
-		aws = startAWS(t, cfg)
-		s = s.withoutCreating()
-	} else {
-		aws = awsForSinks(t, cfg)
+	t.Cleanup(aws.Close)
+	more := func() {}
+	if f.Down {
+		n, more = n.inHalves(t)
 	}
-	if f.ready {
-		aws.Logs().CreateStream("e2e", "all")
-	}
-	if f.set != nil {
-		f.set(aws, s)
-	}
-	half := func() {}
-	if f.halves {
-		n, half = n.inHalves(t)
-	}
-	var env []string
-	if f.env != nil {
-		env = f.env(aws)
+	output := []string{"Name " + s.Plugin, "Match *", "Retry_Limit no_limits", fmt.Sprintf("workers %d", workers)}
+	for _, o := range f.Output(s, aws) {
+		output = append(output, o[0]+" "+o[1])
 	}
 	began := time.Now()
-	p := start(t, run{service: n.service(), plugins: []string{s.loader()}, env: env,
-		config: n.input("app.*") + s.output(aws, append(f.options, fmt.Sprintf("workers %d", workers))...)})
-	if f.during != nil {
-		f.during(p, aws, s, half)
+	p := start(t, run{service: n.service(), plugins: []string{filepath.Join(bin, s.Plugin+".so")},
+		config: n.input("app.*") + section("OUTPUT", output...)})
+	switch {
+	case f.Down:
+		p.wait("half of the records have arrived", 30*time.Second, func() bool { return s.Total(aws) >= n.records/2 })
+		aws.DownFor(outage(t))
+		more()
+	case f.Missing:
+		p.wait("a call found it missing", 30*time.Second, func() bool { return aws.Counts(s.Operation).Requests > 0 })
+		time.Sleep(missingFor)
+		s.Make(aws)
 	}
-	name := s.plugin + ".0"
+	name := s.Plugin + ".0"
 	var a account
 	p.wait("all records are accounted for", 2*time.Minute+outage(t), func() bool {
 		time.Sleep(200 * time.Millisecond)
@@ -208,18 +114,15 @@ func runFault(t *testing.T, n numbered, f fault, s sink, workers int) {
 		}
 		return a.in == n.records && a.pending == 0
 	})
-	took := lastSuccess(aws, s.operation).Sub(began)
+	took := lastSuccess(aws, s.Operation).Sub(began)
 	m := p.prometheus()
 	p.stop(30 * time.Second)
 
-	got := n.checkTexts(s.records(aws))
-	dropped, lostAnswers := 0, aws.LostRecords()
-	if f.refused != nil {
-		dropped = f.refused(aws, s)
-	}
+	got := n.checkTexts(s.Records(aws))
+	dropped, lostAnswers := faults.Refused(aws, s), aws.LostRecords()
 	lost := n.records - got.distinct - a.dropped
 	of := func(series string) int { return int(m[fmt.Sprintf("fluentbit_%s{name=%q}", series, name)]) }
-	matrixTable.add(f.name, s.plugin, workers, got.distinct, got.duplicates, lostAnswers, a.dropped, lost, fmt.Sprintf("%.1f", took.Seconds()), a,
+	matrixTable.add(f.Name, s.Plugin, workers, got.distinct, got.duplicates, lostAnswers, a.dropped, lost, fmt.Sprintf("%.1f", took.Seconds()), a,
 		of("aws_records_resent_total"), of("aws_records_skipped_total"), of("aws_throttled_total"), of("aws_requests_failed_total"),
 		of("aws_chunks_retried_total"), of("aws_requests_total"))
 
@@ -229,7 +132,7 @@ func runFault(t *testing.T, n numbered, f fault, s sink, workers int) {
 	if got.duplicates != lostAnswers {
 		t.Errorf("%d duplicates, and %d records of calls whose answer was lost", got.duplicates, lostAnswers)
 	}
-	if f.lossy == (lostAnswers == 0) {
+	if f.Lossy == (lostAnswers == 0) {
 		t.Errorf("%d records of calls whose answer was lost", lostAnswers)
 	}
 	if a.dropped != dropped || a.sent != n.records-dropped {
@@ -243,7 +146,7 @@ func runFault(t *testing.T, n numbered, f fault, s sink, workers int) {
 			t.Errorf("fluent-bit's %s is %d", series, of(series))
 		}
 	}
-	if played := aws.FaultsPlayed()[s.operation]; (f.set != nil) == (len(played) == 0) {
+	if played := aws.FaultsPlayed()[s.Operation]; (f.Set != nil) == (len(played) == 0) {
 		t.Errorf("faults played: %v", played)
 	}
 	if lines := slices.DeleteFunc(p.problems(), ownLine); len(lines) > 12 {
@@ -264,29 +167,6 @@ func lastSuccess(aws *awslocal.Server, operation string) (last time.Time) {
 		}
 	}
 	return last
-}
-
-// make makes the sink's streams.
-func (s sink) make(aws *awslocal.Server) {
-	switch s.plugin {
-	case "cloudwatch":
-		aws.Logs().CreateGroup("e2e")
-	case "kinesis":
-		_ = aws.Kinesis().CreateStream("e2e", 4) // fails if it is there, which is as good
-	case "firehose":
-		_ = aws.Firehose().CreateStream("e2e")
-	}
-}
-
-// withoutCreating is the sink with options that do not let it make a group.
-func (s sink) withoutCreating() sink {
-	s.options = slices.Clone(s.options)
-	for i, o := range s.options {
-		if o == "auto_create_group true" {
-			s.options[i] = "auto_create_group false"
-		}
-	}
-	return s
 }
 
 // account is what an output says of its records.
