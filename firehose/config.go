@@ -7,11 +7,13 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records"
+	"aws-for-fluent-bit/internal/template"
 )
 
 // What one PutRecordBatch call takes.
 // https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
 const (
+	maxStreamName  = 64
 	maxRecords     = 500
 	maxBytes       = 4 << 20     // of data, before base64
 	maxRecordBytes = 1_000 << 10 // of one record's data, before base64
@@ -21,7 +23,8 @@ const (
 // and in the README's table, nowhere else.
 type config struct {
 	aws         awsx.Options
-	stream      string // delivery_stream
+	stream      string             // delivery_stream
+	streamOf    *template.Template // instead, of tags
 	form        records.Form
 	concurrency int // calls in flight within one flush
 }
@@ -49,7 +52,9 @@ func parseConfig(s *options.Set) config {
 		form:        records.ParseForm(s, true, maxRecordBytes, maxRecordBytes),
 		concurrency: s.Int("concurrency", 4, 1, 64),
 	}
-	if c.stream != "" && !streamName.MatchString(c.stream) {
+	var isTemplate bool
+	c.streamOf, isTemplate = records.ParseStream(s, "delivery_stream")
+	if c.stream != "" && !isTemplate && !streamName.MatchString(c.stream) {
 		s.Fail("delivery_stream", c.stream, "1 to 64 letters, digits and the characters _ . -")
 	}
 	return c

@@ -9,6 +9,8 @@ package firehose
 import (
 	"context"
 
+	"github.com/aws/aws-sdk-go-v2/service/firehose"
+
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
@@ -22,7 +24,8 @@ type Plugin struct {
 	*delivery.Delivery
 	config
 	session *awsx.Session
-	service *records.Service
+	client  *firehose.Client
+	streams *records.Streams
 }
 
 // New starts an output with the options that get gives. The error says all
@@ -37,7 +40,8 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	if p.session, err = awsx.Load(context.Background(), p.aws); err != nil {
 		return nil, err
 	}
-	p.service = p.newService()
+	p.client = p.session.Firehose()
+	p.streams = records.NewStreams(p.stream, p.streamOf, maxStreamName, p.newService)
 	return p, nil
 }
 
@@ -50,7 +54,7 @@ func (p *Plugin) Close() {
 // Flush delivers the records of a chunk.
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
-	out := p.service.NewSender(f)
+	out := p.streams.Of(c.Tag).NewSender(f)
 	w := p.form.NewWriter(f)
 	together := w.Concat(func(data []byte, indexes []int) { out.Add(data, nil, indexes...) })
 	broken := f.Walk(func(i int, ev *chunk.Event) {

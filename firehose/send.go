@@ -8,20 +8,20 @@ import (
 	"aws-for-fluent-bit/internal/records"
 )
 
-// newService says how calls are made: the rest is common to Kinesis and Firehose.
-func (p *Plugin) newService() *records.Service {
-	head := append([]byte(`{"DeliveryStreamName":`), jsonenc.AppendQuoted(nil, p.stream)...)
+// newService says how calls for a delivery stream are made: the rest is common to
+// Kinesis and Firehose.
+func (p *Plugin) newService(stream string) *records.Service {
+	head := append([]byte(`{"DeliveryStreamName":`), jsonenc.AppendQuoted(nil, stream)...)
 	head = append(head, `,"Records":[`...)
-	client := p.session.Firehose()
 	return &records.Service{
 		Delivery:    p.Delivery,
 		Name:        "Data Firehose",
-		Destination: p.stream,
+		Destination: stream,
 		Head:        head,
 		Limits:      records.Limits{Records: maxRecords, Bytes: maxBytes},
 		Concurrency: p.concurrency,
 		Put: func(ctx context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
-			return awsx.PutRecordBatch(ctx, client, p.stream, n, body)
+			return awsx.PutRecordBatch(ctx, p.client, stream, n, body)
 		},
 		Verdict:    verdict,
 		Throttled:  throttled,

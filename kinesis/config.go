@@ -8,6 +8,7 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records"
+	"aws-for-fluent-bit/internal/template"
 )
 
 // What one PutRecords call takes. A stream takes records of 1 MiB until it is
@@ -15,6 +16,7 @@ import (
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 // https://docs.aws.amazon.com/streams/latest/dev/large-records.html
 const (
+	maxStreamName     = 128
 	maxRecords        = 500
 	maxBytes          = 10 << 20 // of data before base64, and partition keys
 	recordBytes       = 1 << 20  // of one record's data and partition key, by default
@@ -33,7 +35,8 @@ const (
 // and in the README's table, nowhere else.
 type config struct {
 	aws         awsx.Options
-	stream      string // name or ARN
+	stream      string             // name or ARN
+	streamOf    *template.Template // instead, of tags
 	key         *partitionKey
 	form        records.Form
 	aggregation bool // the form of the Kinesis Producer Library
@@ -76,7 +79,9 @@ func parseConfig(s *options.Set) config {
 }
 
 func (c *config) checkStream(s *options.Set) {
-	if c.stream == "" || streamName.MatchString(c.stream) {
+	var isTemplate bool
+	c.streamOf, isTemplate = records.ParseStream(s, "stream")
+	if c.stream == "" || isTemplate || streamName.MatchString(c.stream) {
 		return
 	}
 	arn := streamARN.FindStringSubmatch(c.stream)
@@ -109,5 +114,5 @@ func (c *config) parseConcurrency(s *options.Set) int {
 	return s.Int("concurrency", n, 1, 64)
 }
 
-// byARN says whether the stream is named by its ARN.
-func (c *config) byARN() bool { return strings.HasPrefix(c.stream, "arn:") }
+// byARN says whether a stream is named by its ARN.
+func byARN(stream string) bool { return strings.HasPrefix(stream, "arn:") }

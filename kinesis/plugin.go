@@ -11,6 +11,8 @@ import (
 	"context"
 	"sync"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
@@ -24,7 +26,8 @@ type Plugin struct {
 	*delivery.Delivery
 	config
 	session *awsx.Session
-	service *records.Service
+	client  *kinesis.Client
+	streams *records.Streams
 
 	aggregators sync.Pool // of *aggregator, one for each flush under way
 }
@@ -41,7 +44,8 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	if p.session, err = awsx.Load(context.Background(), p.aws); err != nil {
 		return nil, err
 	}
-	p.service = p.newService()
+	p.client = p.session.Kinesis()
+	p.streams = records.NewStreams(p.stream, p.streamOf, maxStreamName, p.newService)
 	return p, nil
 }
 
@@ -54,7 +58,7 @@ func (p *Plugin) Close() {
 // Flush delivers the records of a chunk.
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
-	out := p.service.NewSender(f)
+	out := p.streams.Of(c.Tag).NewSender(f)
 	keys := newKeyer(p.key)
 	keys.in.Tag = c.Tag
 	w := p.form.NewWriter(f)

@@ -8,23 +8,23 @@ import (
 	"aws-for-fluent-bit/internal/records"
 )
 
-// newService says how calls are made: the rest is common to Kinesis and Firehose.
-func (p *Plugin) newService() *records.Service {
+// newService says how calls for a stream are made: the rest is common to Kinesis
+// and Firehose.
+func (p *Plugin) newService(stream string) *records.Service {
 	head := []byte(`{"StreamName":`)
-	if p.byARN() {
+	if byARN(stream) {
 		head = []byte(`{"StreamARN":`)
 	}
-	head = append(jsonenc.AppendQuoted(head, p.stream), `,"Records":[`...)
-	client := p.session.Kinesis()
+	head = append(jsonenc.AppendQuoted(head, stream), `,"Records":[`...)
 	return &records.Service{
 		Delivery:    p.Delivery,
 		Name:        "Kinesis Data Streams",
-		Destination: p.stream,
+		Destination: stream,
 		Head:        head,
 		Limits:      records.Limits{Records: maxRecords, Bytes: maxBytes},
 		Concurrency: p.concurrency,
 		Put: func(ctx context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
-			return awsx.PutRecords(ctx, client, p.stream, n, body)
+			return awsx.PutRecords(ctx, p.client, stream, n, body)
 		},
 		Verdict:    verdict,
 		Throttled:  throttled,
