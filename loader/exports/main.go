@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"debug/pe"
 	"encoding/binary"
 	"fmt"
@@ -54,8 +55,8 @@ func main() {
 }
 
 func fail(why string) {
-	fmt.Fprintf(os.Stderr, "exports: %s\n", why) //nolint:forbidigo // a program of its own, not a guest
-	os.Exit(1)                                   //nolint:forbidigo // a program of its own, not a guest
+	fmt.Fprintf(os.Stderr, "exports: %s\n", why)
+	os.Exit(1) //nolint:forbidigo // a program of its own, not a guest
 }
 
 var name = regexp.MustCompile(`(?m)^\s+(\w+);`)
@@ -73,11 +74,14 @@ func names(script string) (all []string) {
 // exports reads the names in a DLL's export directory.
 // https://learn.microsoft.com/en-us/windows/win32/debug/pe-format#export-directory-table
 func exports(file string) (all []string, err error) {
-	f, err := pe.Open(file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	f, err := pe.NewFile(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", file, err)
 	}
-	defer f.Close()
 	header, ok := f.OptionalHeader.(*pe.OptionalHeader64)
 	if !ok {
 		return nil, fmt.Errorf("cannot read %s: it is not for a 64-bit processor", file)
