@@ -164,6 +164,27 @@ func BenchmarkProtocol(b *testing.B) {
 	}
 }
 
+// BenchmarkShortcut is a call without a network and without hashing its body: by
+// all of the SDK's middlewares, and by what they made of the call before.
+func BenchmarkShortcut(b *testing.B) {
+	for _, name := range []string{"sdk", "shortcut"} {
+		b.Run(name, func(b *testing.B) {
+			s := load(b, Options{Endpoint: "http://127.0.0.1:9"})
+			h := &httpClient{transport: new(quiet)}
+			s.config.HTTPClient = h
+			client := s.CloudWatchLogs()
+			body := NewBody([]byte("{}"))
+			measure(b, 2, func() error {
+				if name == "sdk" {
+					h.routes.all = nil
+				}
+				_, err := PutLogEvents(testContext(b), client, "g", "s", body)
+				return err
+			})
+		})
+	}
+}
+
 // BenchmarkParseRecordsAnswer is the usual answer to a full PutRecords.
 func BenchmarkParseRecordsAnswer(b *testing.B) {
 	good := allGood(500)

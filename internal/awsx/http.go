@@ -110,7 +110,11 @@ func dialWithin(life context.Context, d *net.Dialer) func(context.Context, strin
 type httpClient struct {
 	transport http.RoundTripper
 	resend    bool
+	limit     time.Duration // of a call; 0: DefaultTimeout
+	routes    routes
 }
+
+func (c *httpClient) timeout() time.Duration { return Options{Timeout: c.limit}.timeout() }
 
 type bodyKey struct{}
 

@@ -31,11 +31,15 @@ func Header(name, value string) BodyOption {
 //
 // All else stays the SDK's: endpoint, signing, and errors.
 func WithBody(target string, body *Body, opts ...BodyOption) func(*middleware.Stack) error {
+	return newReadyBody(target, body, opts).add
+}
+
+func newReadyBody(target string, body *Body, opts []BodyOption) *readyBody {
 	m := &readyBody{target: target, body: body}
 	for _, opt := range opts {
 		opt(m)
 	}
-	return m.add
+	return m
 }
 
 // readyBody stands in for the SDK's serializer of one call.
@@ -91,6 +95,7 @@ func WithAnswer(result any, read func(resp *http.Response, body []byte) error) f
 type answerHook struct {
 	result any
 	read   func(*http.Response, []byte) error
+	learn  func(*route) // gets the way of a call that went well; may be nil
 	sdk    middleware.DeserializeMiddleware
 }
 
@@ -112,18 +117,29 @@ func (m *answerHook) HandleDeserialize(ctx context.Context, in middleware.Deseri
 				return out, md, err
 			}))
 	}
-	// Read to its end and closed: else the connection cannot be used again.
-	defer resp.Body.Close()
-	buf := answers.Get().(*answerBuffer)
-	defer answers.put(buf)
-	if err := buf.readFrom(resp.Response); err != nil {
-		return out, md, &AnswerError{Err: err}
+	if err := readAnswer(resp.Response, m.read); err != nil {
+		return out, md, err
 	}
-	if err := m.read(resp.Response, buf.data); err != nil {
-		return out, md, &AnswerError{Err: err}
+	if m.learn != nil {
+		m.learn(routeOf(in.Request))
 	}
 	out.Result = m.result
 	return out, md, nil
+}
+
+// readAnswer reads an answer of success to its end and closes it: else the
+// connection cannot be used again.
+func readAnswer(resp *http.Response, read func(*http.Response, []byte) error) error {
+	defer resp.Body.Close()
+	buf := answers.Get().(*answerBuffer)
+	defer answers.put(buf)
+	if err := buf.readFrom(resp); err != nil {
+		return &AnswerError{Err: err}
+	}
+	if err := read(resp, buf.data); err != nil {
+		return &AnswerError{Err: err}
+	}
+	return nil
 }
 
 // AnswerError is an answer of success that was lost or makes no sense. What the

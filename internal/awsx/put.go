@@ -33,18 +33,28 @@ func PutLogEvents(ctx context.Context, c *cloudwatchlogs.Client, group, stream s
 		LogStreamName: &stream,
 		LogEvents:     []cwtypes.InputLogEvent{},
 	}
-	send := WithBody(targetPutLogEvents, body, opts...)
-	answer := WithAnswer(&cloudwatchlogs.PutLogEventsOutput{}, func(resp *http.Response, data []byte) (err error) {
-		if len(data) == 0 && resp.Header.Get("X-Amzn-Requestid") != "" {
-			return nil // the service's, though without a word
-		}
-		a, err = parseLogEventsAnswer(data)
-		return err
-	})
-	_, err := c.PutLogEvents(ctx, in, func(o *cloudwatchlogs.Options) {
-		o.APIOptions = append(o.APIOptions, send, answer)
-	})
-	return a, called(body, err)
+	o := c.Options()
+	err := (&call{
+		service: cloudwatchlogs.ServiceID, operation: "PutLogEvents",
+		key: routeKey{target: targetPutLogEvents}, body: body, opts: opts, client: o.HTTPClient, creds: o.Credentials,
+		read: func(resp *http.Response, data []byte) (err error) {
+			if len(data) == 0 && resp.Header.Get("X-Amzn-Requestid") != "" {
+				return nil // the service's, though without a word
+			}
+			a, err = parseLogEventsAnswer(data)
+			return err
+		},
+		sdk: func(client aws.HTTPClient, ready *readyBody, hook *answerHook) error {
+			_, err := c.PutLogEvents(ctx, in, func(o *cloudwatchlogs.Options) {
+				o.APIOptions = append(o.APIOptions, ready.add, hook.add)
+				if client != nil {
+					o.HTTPClient = client
+				}
+			})
+			return err
+		},
+	}).do(ctx, &cloudwatchlogs.PutLogEventsOutput{})
+	return a, err
 }
 
 // PutRecords sends a ready body of the given number of records to Kinesis Data
@@ -58,15 +68,25 @@ func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records i
 	} else {
 		in.StreamName = aws.String(stream)
 	}
-	send := WithBody(targetPutRecords, body, opts...)
-	answer := WithAnswer(&kinesis.PutRecordsOutput{}, func(_ *http.Response, data []byte) (err error) {
-		a, err = parseRecordsAnswer(data, records, kinesisFormat)
-		return err
-	})
-	_, err := c.PutRecords(ctx, in, func(o *kinesis.Options) {
-		o.APIOptions = append(o.APIOptions, send, answer)
-	})
-	return a, called(body, err)
+	o := c.Options()
+	err := (&call{
+		service: kinesis.ServiceID, operation: "PutRecords",
+		key: routeKey{targetPutRecords, stream}, body: body, opts: opts, client: o.HTTPClient, creds: o.Credentials,
+		read: func(_ *http.Response, data []byte) (err error) {
+			a, err = parseRecordsAnswer(data, records, kinesisFormat)
+			return err
+		},
+		sdk: func(client aws.HTTPClient, ready *readyBody, hook *answerHook) error {
+			_, err := c.PutRecords(ctx, in, func(o *kinesis.Options) {
+				o.APIOptions = append(o.APIOptions, ready.add, hook.add)
+				if client != nil {
+					o.HTTPClient = client
+				}
+			})
+			return err
+		},
+	}).do(ctx, &kinesis.PutRecordsOutput{})
+	return a, err
 }
 
 // PutRecordBatch sends a ready body of the given number of records to Data
@@ -75,15 +95,25 @@ func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records i
 func PutRecordBatch(ctx context.Context, c *firehose.Client, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
 	var a RecordsAnswer
 	in := &firehose.PutRecordBatchInput{DeliveryStreamName: &stream, Records: []fhtypes.Record{}}
-	send := WithBody(targetPutRecordBatch, body, opts...)
-	answer := WithAnswer(&firehose.PutRecordBatchOutput{}, func(_ *http.Response, data []byte) (err error) {
-		a, err = parseRecordsAnswer(data, records, firehoseFormat)
-		return err
-	})
-	_, err := c.PutRecordBatch(ctx, in, func(o *firehose.Options) {
-		o.APIOptions = append(o.APIOptions, send, answer)
-	})
-	return a, called(body, err)
+	o := c.Options()
+	err := (&call{
+		service: firehose.ServiceID, operation: "PutRecordBatch",
+		key: routeKey{target: targetPutRecordBatch}, body: body, opts: opts, client: o.HTTPClient, creds: o.Credentials,
+		read: func(_ *http.Response, data []byte) (err error) {
+			a, err = parseRecordsAnswer(data, records, firehoseFormat)
+			return err
+		},
+		sdk: func(client aws.HTTPClient, ready *readyBody, hook *answerHook) error {
+			_, err := c.PutRecordBatch(ctx, in, func(o *firehose.Options) {
+				o.APIOptions = append(o.APIOptions, ready.add, hook.add)
+				if client != nil {
+					o.HTTPClient = client
+				}
+			})
+			return err
+		},
+	}).do(ctx, &firehose.PutRecordBatchOutput{})
+	return a, err
 }
 
 // called ends a call: it takes the body back, and notes on an error whether the

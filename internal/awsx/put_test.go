@@ -348,7 +348,7 @@ func TestCallAllocations(t *testing.T) {
 		}
 	})
 	t.Logf("%.0f allocations", allocs)
-	if allocs > 330 {
-		t.Errorf("%.0f allocations, want at most 330", allocs)
+	if allocs > 110 {
+		t.Errorf("%.0f allocations, want at most 110", allocs)
 	}
 }

@@ -73,7 +73,7 @@ func Load(ctx context.Context, o Options) (*Session, error) {
 	sh.users++
 
 	s := &Session{opts: o, config: sh.config.Copy(), shared: sh}
-	s.config.HTTPClient = &httpClient{transport: sh.transport, resend: !o.NoResend}
+	s.config.HTTPClient = &httpClient{transport: sh.transport, resend: !o.NoResend, limit: o.timeout()}
 	s.config.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	s.config.RetryMaxAttempts = 0 // AWS_MAX_ATTEMPTS is for the SDK's retries
 	agent := userAgent
