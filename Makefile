@@ -24,7 +24,7 @@ describe_kinesis    := Amazon Kinesis Data Streams
 describe_firehose   := Amazon Data Firehose
 describe_probe      := does what the tag of a chunk says
 
-.PHONY: help build clean symbols test format vet race pure fuzz bench lint lint-tool check-config demo e2e conformance
+.PHONY: help build clean symbols test format vet race pure fuzz bench lint lint-tool check-config demo e2e soak conformance
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,6 +119,12 @@ e2e: build ## the plugins under the fluent-bit on the PATH
 	else \
 	  echo "SKIP e2e: no fluent-bit on the PATH"; \
 	fi
+
+# SOAK is how long, SOAK_RATE the records a second for each of the plugins.
+SOAK ?= 30m
+
+soak: build ## half an hour under fluent-bit with other faults each minute: nothing lost, no growth
+	SOAK=$(SOAK) go test -tags e2e -count=1 -timeout 0 -v -run '^TestSoak$$' ./e2e
 
 # Cross builds, releases, the image, manifests.
 include release.mk

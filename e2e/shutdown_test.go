@@ -17,6 +17,8 @@ import (
 const (
 	shutdownRecords = 12_000
 	grace           = 5 // seconds, Fluent Bit's default
+	// waiting is how many fluent-bits run at a time: these do little else.
+	waiting = 6
 	// overGrace is what may pass beyond the grace on a busy machine.
 	overGrace = 4 * time.Second
 	// blocked is how long a flush on the engine's thread may keep Fluent Bit from
@@ -68,7 +70,7 @@ func TestShutdown(t *testing.T) {
 			}
 		}
 	}
-	inParallelOf(t, inParallel, jobs)
+	inParallelOf(t, waiting, jobs)
 	shutdownTable.sort()
 }
 
@@ -173,7 +175,7 @@ func TestHotReload(t *testing.T) {
 			}
 		}
 	}
-	inParallelOf(t, inParallel, jobs)
+	inParallelOf(t, waiting, jobs)
 	reloadTable.sort()
 }
 
