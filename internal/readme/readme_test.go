@@ -144,9 +144,13 @@ func testsIn(t *testing.T, dir string) map[string]bool {
 
 // Every target of make that the documents name is there, and every file.
 func TestTargetsAndLinks(t *testing.T) {
-	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	if err != nil {
-		t.Fatal(err)
+	var makefile []byte
+	for _, name := range []string{"Makefile", "release.mk"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		makefile = append(makefile, text...)
 	}
 	for _, doc := range []string{"README.md", "DESIGN.md"} {
 		text, err := os.ReadFile(filepath.Join(root, doc))
