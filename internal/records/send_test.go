@@ -341,6 +341,23 @@ func TestGivenUp(t *testing.T) {
 			t.Errorf("it is said %d times, want once: %s", n, f.log.String())
 		}
 	}
+	t.Run("and not over when all is refused", func(t *testing.T) {
+		f := newFake(t, 1, "0", func(n int, records []sent) (awsx.RecordsAnswer, error) {
+			if n == 0 {
+				return awsx.RecordsAnswer{}, fails(delivery.Later)
+			}
+			return refused("InternalFailure", []int{0, 1, 2, 3, 4}[:len(records)-n+1]...)
+		})
+		f.flush(5)
+		f.flush(5) // all refused
+		if text := f.log.String(); strings.Contains(text, "records reach") {
+			t.Errorf("the log says %s", text)
+		}
+		f.flush(5) // one of five is not
+		if text := f.log.String(); strings.Count(text, "info records reach the service \"s\" again") != 1 {
+			t.Errorf("the log says %s", text)
+		}
+	})
 	t.Run("in the middle of a bisection", func(t *testing.T) {
 		calls := 0
 		f := newFake(t, 1, "5s", func(n int, _ []sent) (awsx.RecordsAnswer, error) {
