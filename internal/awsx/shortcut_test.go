@@ -3,6 +3,7 @@ package awsx
 import (
 	"errors"
 	"fmt"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"io"
 	"net/http"
 	"reflect"
@@ -276,3 +277,28 @@ func TestNoShortcut(t *testing.T) {
 type clientFunc func(*http.Request) (*http.Response, error)
 
 func (f clientFunc) Do(req *http.Request) (*http.Response, error) { return f(req) }
+
+// On a machine whose clock is wrong the SDK signs with the service's time. What
+// it made of a call is not kept then: signed by the clock, each would be refused.
+func TestTimely(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for date, want := range map[string]bool{
+		"20260102T030405Z": true, "20260102T030355Z": true, "20260102T030415Z": true,
+		"20260102T030354Z": false, "20260102T030416Z": false, "": false, "yesterday": false,
+	} {
+		if got := timely(date, now); got != want {
+			t.Errorf("%q: %v", date, got)
+		}
+	}
+}
+
+func TestNoRouteOfAnotherClock(t *testing.T) {
+	for shift, want := range map[time.Duration]bool{0: true, time.Hour: false, -time.Hour: false} {
+		req := smithyhttp.NewStackRequest().(*smithyhttp.Request)
+		req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20260102/us-east-1/logs/aws4_request, SignedHeaders=host")
+		req.Header.Set("X-Amz-Date", time.Now().UTC().Add(shift).Format("20060102T150405Z"))
+		if got := routeOf(req) != nil; got != want {
+			t.Errorf("signed %v off the clock: kept is %v", shift, got)
+		}
+	}
+}
