@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -461,4 +462,59 @@ func TestUsedOutputsLeaveNothing(t *testing.T) {
 	if last.Threads > first.Threads+2 || last.Files > first.Files+2 {
 		t.Errorf("threads grew from %d to %d, open files from %d to %d", first.Threads, last.Threads, first.Files, last.Files)
 	}
+}
+
+// Three outputs of each plugin with eight workers, faults, and an exit while the
+// others go on: the race detector finds nothing in all of it.
+func TestPluginsUnderRaceDetector(t *testing.T) {
+	if testing.Short() || runtime.NumCPU() < 2 {
+		t.Skip("builds the library a second time")
+	}
+	dir := build(t, Variant{Probe: true, Race: true}) // the one that TestRaceDetector builds
+	c := Config{Race: true, LogLevel: "error", Env: environment()}
+	for _, s := range faults.Sinks {
+		c.Loaders = append(c.Loaders, filepath.Join(dir, s.Plugin+".so"))
+	}
+	h := start(t, c)
+	var chunks [][]byte
+	for i := range 8 {
+		chunks = append(chunks, numberedChunk(i*150, (i+1)*150))
+	}
+	total := len(chunks) * 150
+	var all sync.WaitGroup
+	for i := range 3 {
+		for _, s := range faults.Sinks {
+			aws, err := awslocal.Start(awslocal.Config{Region: "us-east-2", Seed: uint64(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(aws.Close)
+			s.Make(aws)
+			aws.SetFaults(s.Operation, []awslocal.Fault{{Kind: awslocal.Throttle, Probability: 0.2}, {Kind: awslocal.Reset, Probability: 0.1},
+				{Kind: awslocal.ExpiredToken, Probability: 0.1}, {Kind: awslocal.Partial, Rate: 0.2, Probability: 0.3}})
+			f := faults.Fault{Renewed: true, Options: [][2]string{{"retry_budget", "1s"}}}
+			in := initOutput(t, h, s.Plugin, 8, f.Output(s, aws))
+			all.Go(func() {
+				var deliveries sync.WaitGroup
+				for j, chunk := range chunks {
+					deliveries.Go(func() {
+						if result, n, err := in.Deliver(fmt.Sprint("app.", j), chunk, 500, 10*time.Millisecond); result != delivery.OK || err != nil {
+							t.Errorf("%s: after %d flushes: %v, %v", s.Plugin, n, result, err)
+						}
+					})
+				}
+				deliveries.Wait()
+				if distinct, duplicates := count(t, s.Records(aws), total); distinct != total || duplicates != 0 {
+					t.Errorf("%s: %d of %d records arrived, %d a second time", s.Plugin, distinct, total, duplicates)
+				}
+				if a := accountOf(t, in); a != (account{uint64(total), uint64(total), 0, 0}) {
+					t.Errorf("%s: the account is %v", s.Plugin, a)
+				}
+				if err := in.Exit(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
