@@ -16,7 +16,7 @@ import (
 type Service struct {
 	*delivery.Delivery
 	Name        string // of the service, for the log
-	Destination string // stream or delivery stream, for the log; what is said of one is not said of another
+	Destination string // stream or delivery stream, for the log
 	Head        []byte // the request's JSON up to and with the bracket that opens its records
 	Limits      Limits
 	Concurrency int // calls in flight within one flush
@@ -203,7 +203,7 @@ func (w *Sender) merge(b *batch) (full *batch) {
 func (w *Sender) giveUp(b *batch) delivery.Verdict {
 	w.stopped.Store(true)
 	if b.last.Reason != "" {
-		w.s.Said.Error(w.s.Destination, "cannot send records to %s %q, and has fluent bit bring them again: %s", w.s.Name, w.s.Destination, b.last.Reason)
+		w.s.Said.Error(w.s.topic(), "cannot send records to %s %q, and has fluent bit bring them again: %s", w.s.Name, w.s.Destination, b.last.Reason)
 	}
 	return delivery.Verdict{Action: delivery.Later}
 }
@@ -228,11 +228,15 @@ func (s *Service) call(f *delivery.Flush, b *batch) {
 	}
 	s.Add(delivery.Bytes, len(body))
 	if len(answer.Failed) < b.Len() {
-		s.Said.Over(s.Destination, "records reach %s %q again", s.Name, s.Destination)
+		s.Said.Over(s.topic(), "records reach %s %q again", s.Name, s.Destination)
 	}
 	b.share = float64(len(answer.Failed)) / float64(b.Len())
 	b.last = s.answered(f, b, answer.Failed)
 }
+
+// topic is the log's for a destination that takes no records. It is no other
+// topic's, whatever the stream is called.
+func (s *Service) topic() string { return "send to " + s.Destination }
 
 // failed counts and says what became of a call without an answer for its records.
 func (s *Service) failed(err error, begun time.Time) delivery.Verdict {

@@ -475,6 +475,28 @@ func TestReasonsAreShort(t *testing.T) {
 	}
 }
 
+// TestStreamOfAnyName: what the log says of a stream is not taken for something else.
+func TestStreamOfAnyName(t *testing.T) {
+	calls := 0
+	f := newFake(t, 1, "5s", func(int, []sent) (awsx.RecordsAnswer, error) {
+		if calls++; calls == 1 {
+			return awsx.RecordsAnswer{}, fails(delivery.Again)
+		}
+		if calls == 2 {
+			return awsx.RecordsAnswer{}, fails(delivery.Later)
+		}
+		return good()
+	})
+	f.Destination = "failed calls"
+	f.flush(5)
+	f.flush(5)
+	for _, want := range []string{"warning a call to the service", "error cannot send records", "info records reach"} {
+		if text := f.log.String(); strings.Count(text, want) != 1 {
+			t.Errorf("it is not said once that %s: %s", want, text)
+		}
+	}
+}
+
 // TestEmptyFlush makes no call.
 func TestEmptyFlush(t *testing.T) {
 	f := newFake(t, 4, "1s", func(int, []sent) (awsx.RecordsAnswer, error) {
