@@ -361,10 +361,9 @@ func TestFullBatchesArePooled(t *testing.T) {
 	escapes := msgp.AppendString(msgp.AppendString(msgp.AppendMapHeader(nil, 1), "log"), strings.Repeat(`{"level":"info","msg":"ok"}`, 20))
 	for name, body := range map[string][]byte{"kubernetes": appendKubernetesRecord(nil, 1), "json in json": escapes} {
 		b := newBatch(target{"g", "s"})
-		p := &Plugin{config: config{maxEvent: maxEventBytes}}
 		for i := 0; ; i++ {
 			start := b.open(1)
-			size, err := p.appendMessage(b, body)
+			size, err := b.appendMessage(body, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -388,6 +387,8 @@ func TestAllocations(t *testing.T) {
 	for name, opts := range map[string][]string{
 		"whole records": nil,
 		"log_key":       {logKey, "log"},
+		"several keys":  {logKey, "none,kubernetes->labels->none,log"},
+		"fewer keys":    {"data_keys", "log,kubernetes", "exclude_keys", "kubernetes->labels"},
 		"templates":     {"log_group_name", "/k8s/$(kubernetes['namespace_name'])", "log_stream_name", "$(kubernetes['pod_name'])"},
 		"default names": {"log_group_name", "$(nothing)", "log_stream_name", "$(kubernetes['nothing'])"},
 	} {

@@ -10,6 +10,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/template"
 )
@@ -20,7 +21,7 @@ type config struct {
 	aws   awsx.Options
 	names nameConfig
 
-	logKey        string // send only this key's value
+	pick          fields.Pick
 	logFormat     string // "json/emf" or "": the header x-amzn-logs-format
 	createGroup   bool   // auto_create_group
 	createStream  bool   // auto_create_stream
@@ -69,7 +70,7 @@ func parseConfig(s *options.Set) config {
 	c := config{
 		aws:          awsx.ParseOptions(s, "logs"),
 		names:        parseNames(s),
-		logKey:       s.String("log_key", ""),
+		pick:         fields.ParsePick(s),
 		createGroup:  s.Bool("auto_create_group", false),
 		createStream: s.Bool("auto_create_stream", true),
 		groupClass:   strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),

@@ -12,6 +12,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/options"
 )
 
@@ -68,6 +69,9 @@ var good = map[string]string{
 	"default_log_group_name":  "others",
 	"default_log_stream_name": "more",
 	"log_key":                 "log",
+	"log_key_missing":         "record",
+	"data_keys":               "log,kubernetes->pod_name",
+	"exclude_keys":            "stream",
 	"log_format":              "json/emf",
 	"auto_create_group":       "On",
 	"auto_create_stream":      "no",
@@ -127,14 +131,17 @@ func TestEveryOption(t *testing.T) {
 	if got := c.names.stream.sources[0].option + " " + c.names.stream.sources[1].option + " " + c.names.stream.defaultName; got != "log_stream_template log_stream_name more" {
 		t.Errorf("the stream's name comes from %s", got)
 	}
-	c.names = nameConfig{}
+	if c.pick.LogKey() != "log" {
+		t.Errorf("log_key is %q", c.pick.LogKey())
+	}
+	c.names, c.pick = nameConfig{}, fields.Pick{}
 	want := config{
 		aws: awsx.Options{Service: "logs", Region: "eu-central-1", Endpoint: "http://127.0.0.1:1234", Profile: "work",
 			CredentialsEndpoint: "http://127.0.0.1/creds?id=1", RoleARN: "arn:aws:iam::123456789012:role/logs", ExternalID: "x-1",
 			RoleSessionName: "node-1", RoleDuration: 30 * time.Minute, STSEndpoint: "https://sts.example.com",
 			ProxyURL: "http://proxy:3128", NoProxy: "localhost,10.0.0.0/8", TLSMinVersion: "1.3", Timeout: 5 * time.Second,
 			ExtraUserAgent: "fleet-7", NoResend: true},
-		logKey: "log", logFormat: "json/emf", createGroup: true, createStream: false,
+		logFormat: "json/emf", createGroup: true, createStream: false,
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
 		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, maxEvent: 262_144, concurrency: 64,
 	}
@@ -152,6 +159,10 @@ var bad = []struct{ option, value, allowed string }{
 	{"log_group_template", "$kubernetes['namespace_name'", "kubernetes"},
 	{"log_stream_template", "$kubernetes[", "kubernetes"},
 	{"log_format", "emf", "json, json/emf"},
+	{"log_key", "a->", "a key, keys of nested maps"},
+	{"log_key_missing", "keep", "drop, record"},
+	{"data_keys", "$a[0]", "keys of maps"},
+	{"exclude_keys", "$", "a key, keys of nested maps"},
 	{"auto_create_group", "maybe", "true, on, yes, 1, false, off, no or 0"},
 	{"auto_create_stream", "2", "true, on, yes, 1, false, off, no or 0"},
 	{"new_log_group_tags", "team", "key=value pairs with commas between them"},

@@ -17,6 +17,7 @@ import (
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
 )
@@ -35,7 +36,6 @@ type Plugin struct {
 	making  delivery.Pace // of the account's quotas for making groups and streams
 
 	troubled atomic.Pointer[stream] // the last stream that could not be sent to, until it can
-	logPath  []string               // log_key as a path
 }
 
 // New starts an output with the options that get gives. The error says all
@@ -58,9 +58,6 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	ecs := newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
 	p.names = newNames(p.config.names, ecs, func(m nameMiss) { p.Said.Warn(m.option+": "+m.reason, "%v", m) })
 	p.names.ec2 = newEC2Metadata(p.session, func(err error) { p.Said.Warn("ec2 metadata", "%v", err) })
-	if p.logKey != "" {
-		p.logPath = []string{p.logKey}
-	}
 	return p, nil
 }
 
@@ -83,13 +80,13 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 
 // write writes one record into the open batch of its stream.
 func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *chunk.Event, i int) {
-	body := ev.Body
-	if p.logPath != nil {
-		var ok bool
-		if body, ok = chunk.Lookup(ev.Body, p.logPath); !ok {
-			f.NoLogKey(i, p.logKey)
-			return
-		}
+	value, found := p.pick.Value(&out.picked, ev.Body)
+	switch found {
+	case fields.Missing:
+		f.NoLogKey(i, p.pick.LogKey())
+		return
+	case fields.Whole:
+		f.LacksLogKey()
 	}
 	t, substitute := names.target(ev.Time, ev.Body)
 	if substitute {
@@ -99,7 +96,7 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	millis := ev.Time.UnixMilli()
 	start := b.open(millis)
 	text := len(b.body)
-	size, err := p.appendMessage(b, body)
+	size, err := b.appendMessage(value, found == fields.Value)
 	switch {
 	case err != nil:
 		f.Malformed(i, err)
@@ -118,13 +115,13 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	}
 }
 
-// appendMessage writes what is sent of a record, and returns its size as the
-// service counts it.
-func (p *Plugin) appendMessage(b *batch, body []byte) (size int, err error) {
-	if p.logPath != nil {
-		b.body, size, _, err = jsonenc.AppendTextEscaped(b.body, body)
+// appendMessage writes what is sent of a record, as text if that is what it is,
+// and returns its size as the service counts it.
+func (b *batch) appendMessage(value []byte, asText bool) (size int, err error) {
+	if asText {
+		b.body, size, _, err = jsonenc.AppendTextEscaped(b.body, value)
 	} else {
-		b.body, size, _, err = b.memo.AppendEscaped(b.body, body)
+		b.body, size, _, err = b.memo.AppendEscaped(b.body, value)
 	}
 	return size, err
 }

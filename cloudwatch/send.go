@@ -22,12 +22,14 @@ type sender struct {
 	open  map[target]*batch
 	last  *batch // the open batch of the newest event: mostly the next one's too
 
-	tags  *tagger // nil: those of new groups do not go by records
-	begun time.Time
-	slots chan struct{} // one for each PutLogEvents call that may be under way
-	tools chan struct{} // and for each group and stream that may be in the making
-	lanes map[target]*lane
-	wait  sync.WaitGroup
+	tags *tagger // nil: those of new groups do not go by records
+
+	picked []byte // what is sent of the last record, where it had to be made
+	begun  time.Time
+	slots  chan struct{} // one for each PutLogEvents call that may be under way
+	tools  chan struct{} // and for each group and stream that may be in the making
+	lanes  map[target]*lane
+	wait   sync.WaitGroup
 }
 
 // lane is the queue of full batches of one stream.

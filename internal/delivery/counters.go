@@ -38,6 +38,7 @@ const (
 	Truncated                  // records cut to the service's limit
 	RandomKey                  // records without a usable partition key of their own
 	DefaultName                // records sent to a default group or stream
+	SentWhole                  // records sent whole since they lack the key that is to be sent
 	Requests                   // calls made
 	Throttled                  // calls or records that the service held back
 	Failed                     // calls that failed in any other way
@@ -55,6 +56,7 @@ var counterNames = [numCounters][2]string{
 	{"records_truncated_total", "Records cut to the service's limit."},
 	{"records_random_key_total", "Records without a usable partition key of their own."},
 	{"records_default_name_total", "Records sent to a default log group or log stream."},
+	{"records_whole_total", "Records sent whole since they lack the log key."},
 	{"requests_total", "Calls to the service."},
 	{"throttled_total", "Calls and records that the service held back."},
 	{"requests_failed_total", "Calls that failed, throttling aside."},
@@ -163,6 +165,7 @@ func (cs *Counters) String() string {
 	add("truncated", a.count[Truncated])
 	add("random partition keys", a.count[RandomKey])
 	add("to default names", a.count[DefaultName])
+	add("sent whole", a.count[SentWhole])
 	add("resent", a.count[Resent])
 	add("skipped", a.count[Skipped])
 	add("throttled", a.count[Throttled])

@@ -61,6 +61,10 @@ func (f *Flush) NoLogKey(i int, key string) {
 	f.d.Said.Warn("log_key", "a record of tag %q was dropped: it has no key %q, which option log_key names", f.chunk.Tag, key)
 }
 
+// LacksLogKey counts a record that is sent whole, as it lacks the key which option
+// log_key names and option log_key_missing asks for that.
+func (f *Flush) LacksLogKey() { f.d.Add(SentWhole, 1) }
+
 // Truncated counts a record that was cut to limit bytes, and says which option
 // has the limit.
 func (f *Flush) Truncated(option string, limit int) {

@@ -158,20 +158,6 @@ func TestList(t *testing.T) {
 	}
 }
 
-func TestTops(t *testing.T) {
-	for _, test := range []struct {
-		text string
-		want []string
-		ok   bool
-	}{
-		{"", nil, true}, {"a, $b", []string{"a", "b"}, true}, {"a,b->c", nil, false}, {"$a[0]", nil, false},
-	} {
-		if got, ok := ParseList(set("o", test.text), "o").Tops(); ok != test.ok || !slices.Equal(got, test.want) {
-			t.Errorf("%q: got %q, %v", test.text, got, ok)
-		}
-	}
-}
-
 func TestFilter(t *testing.T) {
 	kubernetes := msgp.Raw(ordered(t, "pod", "p", "labels", msgp.Raw(ordered(t, "app", "web", "hash", "x")), "ip", "::1"))
 	body := ordered(t, "log", "text", "stream", "stdout", "kubernetes", kubernetes, "n", 1, []byte("bin"), 2, 7, "seven")

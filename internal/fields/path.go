@@ -235,16 +235,3 @@ func (l List) Find(body []byte) (value []byte, ok bool) {
 	}
 	return nil, false
 }
-
-// Tops returns the paths as keys at the top of a record; ok is false if one of
-// them leads further down.
-func (l List) Tops() (keys []string, ok bool) {
-	for _, p := range l.paths {
-		k, plain := p.Keys()
-		if !plain || len(k) != 1 {
-			return nil, false
-		}
-		keys = append(keys, k[0])
-	}
-	return keys, true
-}

@@ -8,6 +8,7 @@ import (
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/compress"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/timefmt"
@@ -25,8 +26,7 @@ const minRecordSize = 4 << 10
 type Form struct {
 	shape      jsonenc.Shape
 	shaped     bool // shape changes anything
-	logKey     string
-	logPath    []string
+	pick       fields.Pick
 	time       *timefmt.Format
 	newline    bool
 	compressor *compress.Compressor // nil: none
@@ -36,27 +36,26 @@ type Form struct {
 
 // ParseForm reads the options that say what a record looks like:
 //
-//	data_keys, log_key, replace_dots, time_key, time_key_format,
-//	time_key_timezone, compression, simple_aggregation, max_record_size
+//	data_keys, exclude_keys, log_key, log_key_missing, replace_dots, time_key,
+//	time_key_format, time_key_timezone, compression, simple_aggregation,
+//	max_record_size
 //
 // newline says whether each record ends with one; limit is the service's own
 // for one record, and most what max_record_size may raise it to.
 func ParseForm(s *options.Set, newline bool, limit, most int) Form {
 	f := Form{
-		shape:   jsonenc.Shape{Keys: s.List("data_keys"), TimeKey: s.String("time_key", "")},
-		logKey:  s.String("log_key", ""),
+		shape:   jsonenc.Shape{TimeKey: s.String("time_key", "")},
 		newline: newline,
 		concat:  s.Bool("simple_aggregation", false),
 		limit:   s.Size("max_record_size", limit, minRecordSize, most),
 	}
+	f.pick = fields.ParsePick(s)
+	f.shape.Keys = f.pick.TakeTops()
 	if dots, ok := s.Lookup("replace_dots"); ok {
 		f.shape.ReplaceDots = &dots
 	}
 	f.newline = f.newline || f.concat // what is put together is told apart by lines
 	f.shaped = len(f.shape.Keys) > 0 || f.shape.ReplaceDots != nil || f.shape.TimeKey != ""
-	if f.logKey != "" {
-		f.logPath = []string{f.logKey}
-	}
 	f.parseTime(s)
 	if name := s.OneOf("compression", "none", append([]string{"none"}, compress.Names...)...); name != "none" {
 		c, err := compress.New(name)
@@ -88,7 +87,8 @@ type Writer struct {
 	f      *Form
 	flush  *delivery.Flush
 	last   timefmt.Last
-	text   []byte // owned by Writer for reuse, as the next three
+	text   []byte // owned by Writer for reuse, as the next four
+	picked []byte
 	data   []byte
 	time   []byte
 	memo   jsonenc.Memo // of records that are sent whole
@@ -108,7 +108,7 @@ func (f *Form) NewWriter(flush *delivery.Flush) *Writer {
 // or what they returned any more.
 func (w *Writer) Free() {
 	w.f, w.flush, w.concat.send = nil, nil, nil
-	if cap(w.text)+cap(w.data)+cap(w.concat.texts) <= maxPooled {
+	if cap(w.text)+cap(w.picked)+cap(w.data)+cap(w.concat.texts) <= maxPooled {
 		writers.Put(w)
 	}
 }
@@ -122,7 +122,7 @@ func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 	w.text = text
 	switch {
 	case err == errNoLogKey:
-		w.flush.NoLogKey(i, w.f.logKey)
+		w.flush.NoLogKey(i, w.f.pick.LogKey())
 	case err != nil:
 		w.flush.Malformed(i, err)
 	case len(text) == 0:
@@ -141,12 +141,14 @@ func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 // appendText appends the record's text without a newline.
 func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error) {
 	f := w.f
+	value, found := f.pick.Value(&w.picked, ev.Body)
+	if found == fields.Whole {
+		w.flush.LacksLogKey()
+	}
 	switch {
-	case f.logPath != nil:
-		value, ok := chunk.Lookup(ev.Body, f.logPath)
-		if !ok {
-			return dst, errNoLogKey
-		}
+	case found == fields.Missing:
+		return dst, errNoLogKey
+	case found == fields.Value:
 		if f.shape.ReplaceDots != nil && isContainer(value) {
 			inner := jsonenc.Shape{ReplaceDots: f.shape.ReplaceDots}
 			return inner.AppendJSON(dst, value, nil)
@@ -156,9 +158,9 @@ func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error)
 		if f.shape.TimeKey != "" {
 			w.time = f.time.Append(w.time[:0], &w.last, ev.Time.Sec, ev.Time.Nsec)
 		}
-		out, err = w.memo.AppendShaped(dst, ev.Body, w.time, &f.shape)
+		out, err = w.memo.AppendShaped(dst, value, w.time, &f.shape)
 	default:
-		out, _, err = w.memo.AppendJSON(dst, ev.Body)
+		out, _, err = w.memo.AppendJSON(dst, value)
 	}
 	return out, err
 }

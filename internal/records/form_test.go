@@ -9,6 +9,7 @@ import (
 
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
 )
@@ -36,10 +37,13 @@ func TestParseForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.time = nil
+	if f.pick.LogKey() != "l" {
+		t.Errorf("log_key is %q", f.pick.LogKey())
+	}
+	f.time, f.pick = nil, fields.Pick{}
 	dash := "-"
 	want := Form{shape: jsonenc.Shape{Keys: []string{"a", "b"}, ReplaceDots: &dash, TimeKey: "t"}, shaped: true,
-		logKey: "l", logPath: []string{"l"}, newline: true, limit: 2 << 20, concat: true}
+		newline: true, limit: 2 << 20, concat: true}
 	if !reflect.DeepEqual(f, want) {
 		t.Errorf("got  %+v\nwant %+v", f, want)
 	}

@@ -26,7 +26,9 @@ const Mark = "[Truncated...]"
 func (s *Subject) Form(t *testing.T) {
 	t.Run("plain", s.plain)
 	t.Run("data_keys", s.dataKeys)
+	t.Run("exclude_keys", s.excludeKeys)
 	t.Run("log_key", s.logKey)
+	t.Run("log_key_missing", s.logKeyMissing)
 	t.Run("replace_dots", s.replaceDots)
 	t.Run("time_key", s.timeKey)
 	t.Run("compression", s.compression)
@@ -72,6 +74,34 @@ func (s *Subject) dataKeys(t *testing.T) {
 	f("a.b", `{"a.b":1}`)
 	f("nothing", `{}`)
 	s.form(t, "with dots replaced", []string{"data_keys", "a.b,log", "replace_dots", "-"}, []any{body}, `{"log":"text","a-b":1}`)
+}
+
+// Keys of nested maps are kept within their maps, and left out of them.
+func (s *Subject) excludeKeys(t *testing.T) {
+	body := Map{"log", "text", "kubernetes", Map{"pod", "p", "labels", Map{"app", "web", "hash", "x"}}, "n", 1}
+	f := func(want string, opts ...string) {
+		t.Helper()
+		s.form(t, strings.Join(opts, " "), opts, []any{body, body}, want, want)
+	}
+	f(`{"kubernetes":{"pod":"p"},"n":1}`, "data_keys", "n,kubernetes->pod")
+	f(`{"kubernetes":{"labels":{"app":"web"}}}`, "data_keys", "$kubernetes['labels']['app'],log->x")
+	f(`{"log":"text","kubernetes":{"pod":"p"}}`, "exclude_keys", "n, kubernetes->labels")
+	f(`{"kubernetes":{"labels":{"app":"web"}},"n":1}`, "data_keys", "kubernetes,n", "exclude_keys", "kubernetes->labels->hash,$kubernetes['pod']")
+	f(`{}`, "exclude_keys", "n,log,kubernetes")
+	f(`{"log":"text","@t":"2023-11-14T22:13:20"}`, "exclude_keys", "n,kubernetes,@t", "time_key", "@t", "time_key_format", "2023-11-14T22:13:20")
+	s.form(t, "with dots replaced", []string{"exclude_keys", "m->a.b", "replace_dots", "_"}, []any{Map{"m", Map{"a.b", 1, "c.d", 2}}}, `{"m":{"c_d":2}}`)
+}
+
+// logKeyMissing has records without the key go whole, and counts them.
+func (s *Subject) logKeyMissing(t *testing.T) {
+	r := s.Start(t, awslocal.Config{}, "log_key", "log, $m['l'][0]", "log_key_missing", "record", "exclude_keys", "secret", "time_key", "t", "time_key_format", "now")
+	r.Want(delivery.OK, Chunk(Line("1"), Map{"m", Map{"l", []any{"2"}}}, Map{"m", Map{"l", []any{}}, "secret", 3}, Map{"log", "4", "m", Map{"l", []any{"5"}}}, "no map"))
+	r.WantData(s.Ended("1"), s.Ended("2"), s.Ended(`{"m":{"l":[]},"t":"now"}`), s.Ended("4"), s.Ended(`"no map"`))
+	r.Account(5, 5, 0)
+	if got := r.Counters.Get(delivery.SentWhole); got != 2 {
+		t.Errorf("%d records count as sent whole, want 2", got)
+	}
+	r.Log.None(t, "log_key")
 }
 
 func (s *Subject) logKey(t *testing.T) {

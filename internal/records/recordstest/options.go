@@ -17,7 +17,9 @@ import (
 func Good(own map[string]string) map[string]string {
 	good := map[string]string{
 		"data_keys":          "log, stream",
+		"exclude_keys":       "kubernetes->labels",
 		"log_key":            "log",
+		"log_key_missing":    "record",
 		"replace_dots":       "_",
 		"time_key":           "time",
 		"time_key_format":    "%s.%L",
@@ -69,6 +71,10 @@ func GoodAWS(service, region string) awsx.Options {
 // take, each with what the error says of those they do.
 var Bad = [][3]string{
 	{"region", "us_east_1", "the name of an AWS region, as us-east-1"},
+	{"data_keys", "$a[0]", "keys of maps"},
+	{"exclude_keys", "a->", "a key, keys of nested maps"},
+	{"log_key", "$", "a key, keys of nested maps"},
+	{"log_key_missing", "keep", "drop, record"},
 	{"time_key_format", "%Q", "strftime"},
 	{"time_key_timezone", "Mars/Olympus", "utc, local, or a name"},
 	{"compression", "lz4", "none, gzip, zlib, zstd, snappy"},
@@ -102,7 +108,7 @@ var Bad = [][3]string{
 }
 
 // anyText are the options whose text may be any.
-var anyText = []string{"data_keys", "log_key", "replace_dots", "time_key", "profile", "no_proxy", "extra_user_agent", "ledger_path"}
+var anyText = []string{"replace_dots", "time_key", "profile", "no_proxy", "extra_user_agent", "ledger_path"}
 
 // BadOptions starts the plugin with each of the values by itself, and then with
 // one for each option at once: the error names each option, its value and what
