@@ -3,11 +3,11 @@ package kinesis
 import (
 	"bytes"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/template"
@@ -26,14 +26,6 @@ type partitionKey struct {
 	path     []string           // of keys in nested maps
 	template *template.Template // instead, if not nil
 }
-
-// accessor is a record accessor of Fluent Bit, $name['key']['key'], as
-// src/record_accessor/ra.l and ra.y have it, with double quotes allowed as well.
-// Elements of arrays, $name[0], are not among what a partition key can be.
-var (
-	accessor    = regexp.MustCompile(`^\$([_A-Za-z][\w./-]*)((?:\[(?:'(?:[^']|'')+'|"[^"]+")\])*)$`)
-	accessorKey = regexp.MustCompile(`\[(?:'((?:[^']|'')+)'|"([^"]+)")\]`)
-)
 
 // parsePartitionKey reads the option partition_key: a key of the record, keys
 // of nested maps with -> between them, a record accessor, or a template: what has
@@ -70,26 +62,12 @@ func parseKeyTemplate(s *options.Set, value string) *partitionKey {
 	return &partitionKey{template: t}
 }
 
-// keyPath returns the keys that value names, nil if it cannot be understood.
-func keyPath(value string) (path []string) {
-	if strings.HasPrefix(value, "$") {
-		parts := accessor.FindStringSubmatch(value)
-		if parts == nil {
-			return nil
-		}
-		path = []string{parts[1]}
-		for _, key := range accessorKey.FindAllStringSubmatch(parts[2], -1) {
-			path = append(path, strings.ReplaceAll(key[1], "''", "'")+key[2])
-		}
-		return path
-	}
-	for key := range strings.SplitSeq(value, "->") {
-		if key = strings.TrimSpace(key); key == "" {
-			return nil
-		}
-		path = append(path, key)
-	}
-	return path
+// keyPath returns the keys that value names, nil if it cannot be understood. An
+// element of an array is not among what a partition key can be.
+func keyPath(value string) []string {
+	path, _ := fields.Parse(value)
+	keys, _ := path.Keys()
+	return keys
 }
 
 // keyer finds the partition keys of one flush's records, and makes them up for
