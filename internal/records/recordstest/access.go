@@ -75,6 +75,13 @@ func (s *Subject) Access(t *testing.T) {
 			t.Errorf("called as %+v", c)
 		}
 	})
+	t.Run("profile that is not there", func(t *testing.T) {
+		p, err := s.Open(Env(s.Name, nil, new(delivery.Counters)), s.Getter("profile", "absent"))
+		if err == nil || !strings.Contains(err.Error(), "absent") {
+			t.Errorf("got %v, want an error that names it", err)
+			p.Close()
+		}
+	})
 	t.Run("credentials_endpoint", func(t *testing.T) {
 		if c := delivered(t, start(t, "credentials_endpoint", "URL/credentials")); c.Source != "ContainerCredentials" {
 			t.Errorf("called as %+v", c)
