@@ -124,7 +124,7 @@ var corpus = []struct {
 		}
 		forward(t, port, "forward", l.chunks(len(l.bodies)))
 	}},
-	{name: "opentelemetry", records: 3, since: 4, config: `
+	{name: "opentelemetry", records: 3, since: 3, config: `
 [INPUT]
     name opentelemetry
     listen 127.0.0.1
