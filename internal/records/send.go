@@ -20,6 +20,7 @@ type Service struct {
 	Head        []byte // the request's JSON up to and with the bracket that opens its records
 	Limits      Limits
 	Concurrency int // calls in flight within one flush
+	Bill        *Bill
 	// Put makes the call with a body of the given number of records.
 	Put func(ctx context.Context, records int, body *awsx.Body) (awsx.RecordsAnswer, error)
 	// Verdict says what an error of the whole call means.
@@ -74,6 +75,7 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 	w.open = newBatch(w.s.Head)
 	w.open.tryAdd(w.s.Limits, data, key, indexes)
 	w.flush.CountIn()
+	w.bill(full)
 	w.enqueue(full)
 }
 
@@ -97,6 +99,9 @@ func (w *Sender) enqueue(b *batch) {
 // Finish sends what is there, and waits for all calls.
 func (w *Sender) Finish() {
 	w.flush.CountIn()
+	if w.open != nil {
+		w.bill(w.open)
+	}
 	if w.queue == nil {
 		if w.open != nil { // the common case: one batch in all needs no goroutine
 			w.deliver(w.open, false)

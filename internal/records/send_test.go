@@ -297,8 +297,8 @@ func TestLeftOfManyCalls(t *testing.T) {
 	}
 }
 
-// TestPauseGrowsWhileMostIsRefused: a shard at its limit takes a record now and
-// then. At the short pause of one that takes nearly all, it would be asked thirty
+// TestPauseGrowsWhileMostIsRefused: a service in trouble takes a record now
+// and then. At the short pause of one that takes nearly all, it would be asked thirty
 // times in this budget.
 func TestPauseGrowsWhileMostIsRefused(t *testing.T) {
 	var calls atomic.Int32
@@ -308,7 +308,7 @@ func TestPauseGrowsWhileMostIsRefused(t *testing.T) {
 		for i := 1; i < len(records); i++ {
 			again = append(again, i)
 		}
-		return refused("Throttled", again...)
+		return refused("InternalFailure", again...) // the pace has no part in it
 	})
 	f.Limits.Records = 500
 	if r := f.flush(500); r != delivery.Retry {
