@@ -26,6 +26,7 @@ type Plugin struct {
 	session *awsx.Session
 	client  *firehose.Client
 	streams *records.Streams
+	bill    *records.Bill
 }
 
 // New starts an output with the options that get gives. The error says all
@@ -41,6 +42,7 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 		return nil, err
 	}
 	p.client = p.session.Firehose()
+	p.bill = p.newBill()
 	p.streams = records.NewStreams(p.stream, p.streamOf, maxStreamName, p.newService)
 	return p, nil
 }

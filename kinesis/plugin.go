@@ -28,6 +28,7 @@ type Plugin struct {
 	session *awsx.Session
 	client  *kinesis.Client
 	streams *records.Streams
+	bill    *records.Bill
 
 	aggregators sync.Pool // of *aggregator, one for each flush under way
 }
@@ -45,6 +46,7 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 		return nil, err
 	}
 	p.client = p.session.Kinesis()
+	p.bill = p.newBill()
 	p.streams = records.NewStreams(p.stream, p.streamOf, maxStreamName, p.newService)
 	return p, nil
 }

@@ -23,6 +23,7 @@ func (p *Plugin) newService(stream string) *records.Service {
 		Head:        head,
 		Limits:      records.Limits{Records: maxRecords, Bytes: maxBytes},
 		Concurrency: p.concurrency,
+		Bill:        p.bill,
 		Put: func(ctx context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
 			return awsx.PutRecords(ctx, p.client, stream, n, body)
 		},
