@@ -295,7 +295,7 @@ func (s *Subject) lostAnswers(t *testing.T) {
 		tests[name] = func(t *testing.T) {
 			timeout := "10s"
 			if fault.Kind == awslocal.Hang {
-				timeout = "2s"
+				timeout = "4s"
 			}
 			r := s.Start(t, awslocal.Config{KeepBodies: true}, append([]string{"http_request_timeout", timeout, "concurrency", "1"}, LogKey...)...)
 			r.Fault(awslocal.Fault{Kind: awslocal.None}, fault)
