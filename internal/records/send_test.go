@@ -320,6 +320,46 @@ func TestPauseGrowsWhileMostIsRefused(t *testing.T) {
 	f.account(t, 500, int(calls.Load()), 500-int(calls.Load()))
 }
 
+// TestPaceIsTold: calls and records that are held back slow all flushes down,
+// other failures and a few records do not.
+func TestPaceIsTold(t *testing.T) {
+	slow := failure{delivery.Verdict{Action: delivery.Again, Slow: true, Reason: "slow"}}
+	for _, tt := range []struct {
+		name   string
+		answer put
+		slower bool
+	}{
+		{"calls held back", func(int, []sent) (awsx.RecordsAnswer, error) { return awsx.RecordsAnswer{}, slow }, true},
+		{"calls that fail", func(int, []sent) (awsx.RecordsAnswer, error) { return awsx.RecordsAnswer{}, fails(delivery.Again) }, false},
+		{"most records held back", func(int, []sent) (awsx.RecordsAnswer, error) { return refused("Throttled", 0, 1, 2, 3, 4, 5) }, true},
+		{"most records fail", func(int, []sent) (awsx.RecordsAnswer, error) { return refused("InternalFailure", 0, 1, 2, 3, 4, 5) }, false},
+		{"a record held back", func(int, []sent) (awsx.RecordsAnswer, error) { return refused("Throttled", 4) }, false},
+		{"none", func(int, []sent) (awsx.RecordsAnswer, error) { return good() }, false},
+	} {
+		f := newFake(t, 1, "0", tt.answer)
+		for range 6 { // of one call each
+			f.flush(10)
+		}
+		if slower := !f.pace.Wait(time.Now()); slower != tt.slower {
+			t.Errorf("%s: a request has to wait: %v", tt.name, slower)
+		}
+	}
+	t.Run("and told of better times", func(t *testing.T) {
+		f := newFake(t, 1, "0", func(n int, _ []sent) (awsx.RecordsAnswer, error) {
+			if n%3 == 0 { // a third of the calls would be too much, were it not for the others
+				return awsx.RecordsAnswer{}, slow
+			}
+			return good()
+		})
+		for range 9 {
+			f.flush(10)
+		}
+		if !f.pace.Wait(time.Now()) {
+			t.Error("a request has to wait")
+		}
+	})
+}
+
 // TestGivenUp: what keeps one batch back keeps back the others, so no more calls
 // are made than were under way. The parts of a batch that were not tried are not
 // taken for delivered.
