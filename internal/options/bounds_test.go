@@ -28,3 +28,13 @@ func TestBoundsAreAllowed(t *testing.T) {
 		}
 	}
 }
+
+// A name with up to two words more or less is the nearest; with three it is
+// another one.
+func TestNearestByWords(t *testing.T) {
+	for key, want := range map[string]string{"group": "log_group_name", "group_name": "log_group_name", "log_group_name_of_all": "log_group_name", "log_group_name_of_them_all": ""} {
+		if got, _ := nearest(key, []string{"log_group_name", "region"}); got != want {
+			t.Errorf("%q: got %q, want %q", key, got, want)
+		}
+	}
+}
