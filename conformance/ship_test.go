@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
@@ -32,6 +33,7 @@ type shipped struct {
 	chunks  [][]byte
 	records int
 	env     []string
+	pause   time.Duration // behind each chunk
 }
 
 // ship has the built library deliver chunks, one after the other so that their
@@ -66,6 +68,7 @@ func ship(t *testing.T, s shipped) string {
 		if result, err := out.Flush("app.odd", c); err != nil || result != delivery.OK {
 			t.Fatalf("chunk %d: %v, %v", i, result, err)
 		}
+		time.Sleep(s.pause)
 	}
 	if err := out.Exit(); err != nil {
 		t.Fatal(err)

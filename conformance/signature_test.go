@@ -176,6 +176,29 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+// What is kept of a call for the calls after it: each of many, in several
+// seconds, has a signature of its own, which is right.
+func TestSignaturesOfManyCalls(t *testing.T) {
+	python(t)
+	l := newLoad(7, 120)
+	for plugin, options := range map[string]map[string]string{
+		"cloudwatch": {"log_group_name": "g", "log_stream_name": "s-$(tag)"}, "kinesis": {"stream": "s"}, "firehose": {"delivery_stream": "s"}} {
+		t.Run(plugin, func(t *testing.T) {
+			s := newSigned(t)
+			ship(t, shipped{plugin: plugin, chunks: l.chunks(10), records: 120, options: with(s.URL, options),
+				env: []string{"AWS_SESSION_TOKEN=abc"}, pause: 200 * time.Millisecond})
+			dates, signatures := make(map[string]bool), make(map[string]bool)
+			for _, r := range s.verify(t) {
+				dates[r.header("X-Amz-Date")] = true
+				signatures[r.header("Authorization")] = true
+			}
+			if s.calls != 12 || len(dates) < 2 || len(signatures) < 12 {
+				t.Errorf("%d calls in %d seconds with %d signatures", s.calls, len(dates), len(signatures))
+			}
+		})
+	}
+}
+
 // The check itself can fail: one byte of the body or of a signed header, or
 // another secret, and the signature is wrong.
 func TestSignaturesOfChangedRequests(t *testing.T) {
