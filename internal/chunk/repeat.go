@@ -8,6 +8,9 @@ import "bytes"
 // ends, and need not be walked again. They alias the chunk.
 type repeats [8][]byte
 
+// maxEntries bounds what a header alone can make us do twice.
+const maxEntries = 1 << 10
+
 // minRepeat is how many bytes a value has for which a comparison is worth it.
 const minRepeat = 32
 
@@ -16,17 +19,15 @@ func (r *repeats) skip(b []byte, i int) (end int, bad string) {
 	if end, ok := r.entries(b, i); ok {
 		return end, ""
 	}
-	// Not a map of up to 15 entries, as nearly all bodies are, or a broken one:
-	// then this tells what is wrong and where.
+	// Not a map, or a broken one: then this tells what is wrong and where.
 	return skip(b, i)
 }
 
 func (r *repeats) entries(b []byte, i int) (end int, ok bool) {
-	if i >= len(b) || b[i]&0xf0 != 0x80 {
+	i, n := mapHeader(b, i)
+	if n < 0 || n > maxEntries {
 		return 0, false
 	}
-	n := int(b[i] & 0x0f)
-	i++
 	for k := range n {
 		var bad string
 		if i < len(b) && b[i] >= 0xa0 && b[i] <= 0xbf {

@@ -33,7 +33,8 @@ func TestRepeats(t *testing.T) {
 	bodies := [][]byte{
 		whole, whole, body("c", other), body("d", same), body("", other, same), body("", same, other),
 		body("e"), msgp.AppendNil(nil), {0x80}, whole[:1], {0x82, 0xa1, 'a', 0xc1, 0x01, 0x02},
-		append([]byte{0xde, 0, 2}, whole[1:]...), body("", []byte{1}, same), body("", same, []byte{0xc0}),
+		append([]byte{0xde, 0, 2}, whole[1:]...), append([]byte{0xdf, 0, 0, 0, 2}, whole[1:]...), {0xde, 0}, {0xdf, 0, 0}, {0xde, 0, 0},
+		append([]byte{0xdf, 0xff, 0xff, 0xff, 0xff}, whole[1:]...), append([]byte{0xde, 0, 3}, whole[1:]...), body("", []byte{1}, same), body("", same, []byte{0xc0}),
 		append([]byte{0x8f}, whole[1:]...), {0x81, 0x05, 0x05}, {0x81, 0x92, 1, 2, 3},
 	}
 	for cut := range whole {
