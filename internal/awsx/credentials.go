@@ -3,12 +3,14 @@ package awsx
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
@@ -176,7 +179,7 @@ func (c *credentials) renew(r *renewal) {
 	if err != nil {
 		c.renewAt = now.Add(renewPause)
 		if !c.outlive(now) {
-			r.err = &CredentialsError{Err: err}
+			r.err = &CredentialsError{Err: withoutOutput(err)}
 		}
 		r.creds = c.current
 		return
@@ -186,6 +189,21 @@ func (c *credentials) renew(r *renewal) {
 	}
 	c.current = r.creds
 	c.renewAt = renewalTime(r.creds, now)
+}
+
+// withoutOutput keeps out of an error what a credential_process wrote: when it
+// cannot be read, that may still be keys.
+func withoutOutput(err error) error {
+	var process *processcreds.ProviderError
+	var syntax *json.SyntaxError
+	if errors.As(err, &process) && strings.Contains(process.Error(), "process output: ") {
+		text := "the output of credential_process is not the JSON that is expected"
+		if errors.As(err, &syntax) {
+			text += fmt.Sprintf(", from byte %d on", syntax.Offset)
+		}
+		return errors.New(text)
+	}
+	return err
 }
 
 // outlive keeps EC2 credentials past their end while the metadata service gives
