@@ -359,6 +359,32 @@ func TestSimpleAggregationByKey(t *testing.T) {
 	}
 }
 
+// The partition key counts for the limit, also of what is compressed. A stream
+// refuses what is above it.
+func TestLongKeysAndCompression(t *testing.T) {
+	const limit = 4 << 10
+	key := strings.Repeat("漢", 256)
+	for _, together := range []string{"false", "true"} {
+		for _, compression := range recordstest.Compressions {
+			r := subject.Start(t, awslocal.Config{KinesisMaxRecordBytes: limit}, append([]string{"compression", compression,
+				"simple_aggregation", together, "max_record_size", fmt.Sprint(limit), "concurrency", "4"}, keyOptions...)...)
+			var bodies []any
+			for n := range 60 { // of sizes around what fits, by itself and together
+				bodies = append(bodies, keyed(key, recordstest.Noise(uint64(n), 2000+25*n)))
+			}
+			r.Want(delivery.OK, recordstest.Chunk(bodies...))
+			most := 0
+			for _, rec := range r.Received() {
+				most = max(most, len(rec.Key)+len(rec.Data))
+			}
+			if most > limit || most < limit*9/10 {
+				t.Errorf("%s, together %s: the largest record has %d bytes, limit is %d", compression, together, most, limit)
+			}
+			r.Account(60, 60, 0)
+		}
+	}
+}
+
 // An aggregator comes from a pool. What a panic has left half way in it must not
 // turn up in the flush that gets it next, nor go out a second time.
 func TestAggregatorAfterPanic(t *testing.T) {

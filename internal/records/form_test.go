@@ -91,8 +91,14 @@ func TestWritersAreClean(t *testing.T) {
 			if data, ok := w.Write(0, event, 0); !ok || string(data) != want {
 				t.Fatalf("%s: got %s, want %s", opts, data, want)
 			}
-			together := w.Concat(func(data []byte, _ []int) { t.Errorf("%s: %q was left over", opts, data) })
+			sent := ""
+			together := w.Concat(func(data []byte, indexes []int) { sent += fmt.Sprint(string(data), indexes) })
 			together.Flush()
+			together.Add([]byte("fresh"), 7)
+			together.Flush()
+			if sent != "fresh[7]" {
+				t.Fatalf("%s: %q was sent", opts, sent)
+			}
 			w.Concat(func([]byte, []int) {}).Add([]byte("left behind"), 1)
 			w.Free()
 		}
