@@ -146,7 +146,7 @@ func (c *call) do(ctx context.Context, result any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout())
 	defer cancel()
-	resp, err := c.send(ctx, h, way, ready)
+	resp, err := c.send(ctx, h, way, ready) //nolint:bodyclose // readAnswer closes it, or the SDK does
 	switch {
 	case err != nil:
 		err = &smithy.OperationError{ServiceID: c.service, OperationName: c.operation, Err: err}

@@ -3,7 +3,6 @@ package awsx
 import (
 	"errors"
 	"fmt"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"io"
 	"net/http"
 	"reflect"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"aws-for-fluent-bit/internal/awslocal"
 )
