@@ -385,12 +385,13 @@ func TestAllocations(t *testing.T) {
 		t.Skip("the race detector allocates, and sync.Pool forgets on purpose")
 	}
 	for name, opts := range map[string][]string{
-		"whole records": nil,
-		"log_key":       {logKey, "log"},
-		"several keys":  {logKey, "none,kubernetes->labels->none,log"},
-		"fewer keys":    {"data_keys", "log,kubernetes", "exclude_keys", "kubernetes->labels"},
-		"templates":     {"log_group_name", "/k8s/$(kubernetes['namespace_name'])", "log_stream_name", "$(kubernetes['pod_name'])"},
-		"default names": {"log_group_name", "$(nothing)", "log_stream_name", "$(kubernetes['nothing'])"},
+		"whole records":   nil,
+		"log_key":         {logKey, "log"},
+		"several keys":    {logKey, "none,kubernetes->labels->none,log"},
+		"fewer keys":      {"data_keys", "log,kubernetes", "exclude_keys", "kubernetes->labels"},
+		"templates":       {"log_group_name", "/k8s/$(kubernetes['namespace_name'])", "log_stream_name", "$(kubernetes['pod_name'])"},
+		"times, defaults": {"log_group_name", "/$(time:%Y-%m-%d/%H)/$(kubernetes['none']|-)", "log_stream_template", "$kubernetes['pod_name'].$(ec2_instance_id|x)"},
+		"default names":   {"log_group_name", "$(nothing)", "log_stream_name", "$(kubernetes['nothing'])"},
 	} {
 		r := newRig(t, awslocal.Config{Discard: true, KeepRequests: -1}, opts...)
 		measure := func(records int) float64 {
