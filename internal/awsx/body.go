@@ -128,19 +128,12 @@ func (b *Body) whole() bool {
 	return b.sent >= len(b.data)
 }
 
-// sum256 hashes request bodies. It is not changed after the first session.
-var sum256 = sha256.Sum256
-
-// UseSHA256 has request bodies hashed by something faster than Go's own. To be
-// called before the first session is loaded.
-func UseSHA256(f func([]byte) [sha256.Size]byte) { sum256 = f }
-
 // sha256 returns the hash of the bytes in hexadecimal, computed once until Reset.
 func (b *Body) sha256() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.hash == "" {
-		sum := sum256(b.data)
+		sum := sha256.Sum256(b.data)
 		b.hash = hex.EncodeToString(sum[:])
 	}
 	return b.hash

@@ -16,7 +16,6 @@ static const char *(*output_name)(struct flb_output_instance *);
 static void *(*output_get_cmt_instance)(struct flb_output_instance *);
 
 static volatile sig_atomic_t *exit_signal;
-static unsigned char *(*openssl_sha256)(const unsigned char *, size_t, unsigned char *);
 
 typedef void *(*create_fn)(void *cmt, char *ns, char *subsystem, char *name, char *help,
                            int labels, char **keys);
@@ -46,18 +45,7 @@ void flb_resolve(void)
     LOOK_UP(counter_set, "cmt_counter_set");
     LOOK_UP(gauge_create, "cmt_gauge_create");
     LOOK_UP(gauge_set, "cmt_gauge_set");
-    LOOK_UP(openssl_sha256, "SHA256");
     exit_signal = SYMBOL("exit_signal");
-}
-
-int flb_can_hash(void)
-{
-    return openssl_sha256 != NULL;
-}
-
-int flb_hash(const unsigned char *data, size_t size, unsigned char *sum)
-{
-    return openssl_sha256(data, size, sum) != NULL;
 }
 
 int flb_ending(void)

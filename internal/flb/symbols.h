@@ -57,12 +57,6 @@ void *flb_metrics(struct flb_output_instance *ins);
 void *flb_metric_create(void *cmt, int gauge, char *name, char *help, int labels);
 void flb_metrics_set(const struct metric *metrics, const double *values, int n);
 
-/* flb_can_hash says whether flb_hash can be called: OpenSSL's SHA256 is there,
-   which Fluent Bit is linked with. flb_hash says whether it could; sum has room
-   for 32 bytes. */
-int flb_can_hash(void);
-int flb_hash(const unsigned char *data, size_t size, unsigned char *sum);
-
 /* flb_ending says whether a signal told Fluent Bit to end, which it notes in
    exit_signal (src/fluent-bit.c); -1 when that cannot be told. */
 int flb_ending(void);

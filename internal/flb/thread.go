@@ -62,9 +62,6 @@ var process atomic.Int64
 // run. So nothing may be started here.
 func forked() bool { return process.Load() != int64(os.Getpid()) }
 
-// resolve looks up what of Fluent Bit's is there.
-func resolve() { C.flb_resolve() }
-
 // onBehalf runs f on a goroutine, and comes back when f has. The calling thread
 // is one of Fluent Bit's; until then it does what only such a thread can do. A
 // panic in f is logged as one in doing. m may be nil.
@@ -77,11 +74,11 @@ func onBehalf(doing string, m *metrics, f func()) {
 		return
 	}
 	setUp.Do(func() {
-		resolve()
+		C.flb_resolve()
+		tune()
 		pending.wake = make(chan struct{}, 1)
 		pending.room = sync.NewCond(&pending.mu)
 		ownLog = newLog("[aws-for-fluent-bit] ", instanceLevel(nil))
-		borrowSHA256()
 	})
 	C.flb_keep_signals()
 	done := make(chan struct{})
