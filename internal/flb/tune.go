@@ -3,22 +3,16 @@ package flb
 import (
 	"os"
 	"runtime"
-	"runtime/debug"
 )
 
-// memoryLimit is what Go's collector tries to stay below: far above what a usual
-// load takes, and with Fluent Bit's own memory still within a sidecar's 100 MB.
-const memoryLimit = 64 << 20
-
 // tune sets what the Go runtime would otherwise decide for a program that has
-// the machine to itself. GOMAXPROCS and GOMEMLIMIT in the environment are above
-// it; GOGC stays as it is.
+// the machine to itself. GOMAXPROCS in the environment is above it; GOGC and
+// GOMEMLIMIT stay as they are. (A limit of memory was tried: what is under way at
+// a time depends on workers, concurrency and the size of records, and a collector
+// that cannot get below its limit takes half of the CPU.)
 func tune() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(threads(runtime.GOMAXPROCS(0)))
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
 	}
 }
 
