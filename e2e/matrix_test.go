@@ -84,12 +84,14 @@ func runFault(t *testing.T, n numbered, f faults.Fault, s faults.Sink, workers i
 	for _, o := range f.Output(s, aws) {
 		output = append(output, o[0]+" "+o[1])
 	}
+	name := s.Plugin + ".0"
 	began := time.Now()
 	p := start(t, run{service: n.service(), plugins: []string{filepath.Join(bin, s.Plugin+".so")},
 		config: n.input("app.*") + section("OUTPUT", output...)})
 	switch {
 	case f.Down:
-		p.wait("half of the records have arrived", 30*time.Second, func() bool { return s.Total(aws) >= n.records/2 })
+		// With their answers: those are not to be among what gets lost.
+		p.wait("half of the records are delivered", 30*time.Second, func() bool { return p.account(name).sent >= n.records/2 })
 		aws.DownFor(outage(t))
 		more()
 	case f.Missing:
@@ -97,7 +99,6 @@ func runFault(t *testing.T, n numbered, f faults.Fault, s faults.Sink, workers i
 		time.Sleep(missingFor)
 		s.Make(aws)
 	}
-	name := s.Plugin + ".0"
 	var a account
 	p.wait("all records are accounted for", 2*time.Minute+outage(t), func() bool {
 		time.Sleep(200 * time.Millisecond)
