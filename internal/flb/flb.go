@@ -102,6 +102,9 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 		started = in
 	})
 	if started == nil {
+		// Fluent Bit 1.9 ends at once then, and what its log's thread has not
+		// written by that time is lost: the lines that say why.
+		time.Sleep(logDrains)
 		return int(delivery.Error)
 	}
 	// On this very thread, the engine's; see metrics.
@@ -120,6 +123,9 @@ func quit() {
 	time.Sleep(time.Second)
 	os.Exit(1) //nolint:forbidigo // the user asks for it, by SEND_FAILURE_TIMEOUT
 }
+
+// logDrains is time enough for Fluent Bit's log to write some lines.
+const logDrains = 100 * time.Millisecond
 
 // ending returns what tells whether Fluent Bit was told to end, nil when nothing
 // does.

@@ -271,7 +271,7 @@ func TestFluentBitRefusesToStart(t *testing.T) {
 		{"misspelt option", "[OUTPUT]\n  name probe\n  match *\n  say x\n  strat y\n  net.keepalive on\n", probeLoader(t),
 			`\[output:probe:probe\.0\] cannot start: option strat: there is no such option, the nearest is start`},
 		{"only misspelt options", "[OUTPUT]\n  name probe\n  match *\n  Retry_Limits 2\n", probeLoader(t),
-			`cannot start: option retry_limits: there is no such option, the nearest is retry_limit`},
+			`cannot start: option (?i:retry_limits): there is no such option, the nearest is retry_limit`},
 		{"panic", "[OUTPUT]\n  name probe\n  match *\n  start nil\n", probeLoader(t), `cannot start: a fault of this plugin`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

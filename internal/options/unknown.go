@@ -91,8 +91,8 @@ func nearest(key string, names []string) (name string, sure bool) {
 		d := distance(key, plain(n))
 		// One slip, or two in a long name; none in a short one: "sort" is not "port".
 		slip := d <= 2 && 4*d < min(len(key), len(n))
-		if !slip && !sameWords(key, plain(n)) {
-			continue
+		if !slip && (n == "name" || !sameWords(key, plain(n))) {
+			continue // nobody who writes log_group_name means Name
 		}
 		if name == "" || slip && !sure || slip == sure && d < best {
 			name, sure, best = n, slip, d

@@ -43,6 +43,7 @@ func TestFindUnknown(t *testing.T) {
 		{"time_format", "time_key_format", false},
 
 		// Like nothing.
+		{"my_name", "", false},
 		{"codec", "", false},
 		{"kms", "", false},
 		{"p", "", false},
