@@ -66,7 +66,7 @@ image: ## build the container image with docker
 	docker build -t aws-for-fluent-bit:$(VERSION) .
 
 image-test: build ## the Dockerfile from start to end by buildah, on base images made on the spot, and the demo through the container
-	@sh deploy/image/test.sh
+	@bash deploy/image/test.sh
 
 manifests: ## deploy/'s manifests and task definitions, decoded strictly by the types of Kubernetes and ECS
 	@if why=$$(cd deploy/check && go list -deps -test . 2>&1 >/dev/null); then \
