@@ -64,7 +64,8 @@ echo "=== stand-in for Fluent Bit's image: $(fluent-bit --version | head -n 1)"
 runtime=localhost/fluent-bit:stand-in
 root=$work/runtime
 triplet=$(gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu)
-mkdir -p "$root/usr/lib/$triplet" "$root/usr/lib64" "$root/fluent-bit/bin" "$root/fluent-bit/etc" "$root/etc/ssl/certs" "$root/tmp" "$root/var/log"
+mkdir -p "$root/usr/lib/$triplet" "$root/usr/lib64" "$root/fluent-bit/bin" "$root/fluent-bit/etc" "$root/etc/ssl/certs" "$root/tmp" "$root/var/log" \
+	"$root/proc" "$root/sys" "$root/dev" # or two commands in the container at once would both make them
 ln -s usr/lib "$root/lib"
 ln -s usr/lib64 "$root/lib64"
 chmod 1777 "$root/tmp"
