@@ -33,7 +33,26 @@ type Service struct {
 	// refused for. It returns false when newer ones cannot be had.
 	Invalidate func(begun time.Time) bool
 
-	pace delivery.Pace
+	pace    delivery.Pace
+	refused lately // of what is sent
+}
+
+// lately is a share, as an average in which the newest of ten has a tenth.
+type lately struct {
+	mu      sync.Mutex
+	average float64 // guarded by mu
+}
+
+func (l *lately) add(share float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.average += (share - l.average) / 10
+}
+
+func (l *lately) share() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.average
 }
 
 // Sender has the batches of one flush: the one that is being filled, and those
@@ -156,27 +175,31 @@ func (w *Sender) send(b *batch, collect bool) delivery.Verdict {
 // attempts is the history of one batch.
 type attempts struct {
 	delivery.Attempts
-	mostly int // calls, one after the other, of which most records were refused and some accepted
+	mostly int // calls, one after the other, of which most records were refused
 }
 
 // again does what the last call's verdict asks for before a batch is sent again.
 // It returns false when the batch is not to be sent again in this flush.
 //
-// After a call that was accepted in part the pause is shorter, by as much as
-// was accepted, and it does not grow as long as that is most of it: a service
-// that takes nineteen records of twenty needs no rest, and a full pause for each
-// of its refusals would cost more time than all calls do.
+// After a refusal by the service the pause is shorter, by as much as it has
+// accepted, and does not grow as long as that is most of it: one that takes
+// nineteen records of twenty needs no rest, and a full pause for each of its
+// refusals would cost more time than all calls do. It goes by the call where that
+// was accepted in part, and else by the calls before it.
 func (w *Sender) again(tried *attempts, b *batch) bool {
+	if b.share == 0 && !b.last.Slow || b.last.Pause > 0 {
+		return w.flush.Again(&tried.Attempts, b.last) // a failure, or it says how long
+	}
+	share := b.share
 	if !b.partly() {
-		return w.flush.Again(&tried.Attempts, b.last)
+		share = w.s.refused.share()
 	}
-	if b.share > 0.5 {
-		tried.mostly++
-	} else {
+	if b.partly() && share <= 0.5 {
 		tried.mostly = 0
+	} else {
+		tried.mostly++
 	}
-	pause := time.Duration(b.share * float64(delivery.Backoff(tried.mostly, 0)))
-	return w.flush.Sleep(pause)
+	return w.flush.Sleep(time.Duration(share * float64(delivery.Backoff(tried.mostly, 0))))
 }
 
 // collect puts what is left of a batch, after a call that was accepted in part,
@@ -236,6 +259,7 @@ func (s *Service) call(f *delivery.Flush, b *batch) {
 		s.Said.Over(s.topic(), "records reach %s %q again", s.Name, s.Destination)
 	}
 	b.share = float64(len(answer.Failed)) / float64(b.Len())
+	s.refused.add(b.share)
 	b.last = s.answered(f, b, answer.Failed)
 }
 
@@ -251,6 +275,7 @@ func (s *Service) failed(err error, begun time.Time) delivery.Verdict {
 	}
 	if v.Slow {
 		s.pace.Slower()
+		s.refused.add(1)
 		s.Add(delivery.Throttled, 1)
 		s.Said.Warn("throttled", "%s holds calls for %q back: %s", s.Name, s.Destination, v.Reason)
 		return v

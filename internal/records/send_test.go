@@ -320,6 +320,60 @@ func TestPauseGrowsWhileMostIsRefused(t *testing.T) {
 	f.account(t, 500, int(calls.Load()), 500-int(calls.Load()))
 }
 
+// TestPauseGoesByWhatIsRefused: without a budget there is no time for any pause,
+// so what is sent again there had none.
+func TestPauseGoesByWhatIsRefused(t *testing.T) {
+	slow := delivery.Verdict{Action: delivery.Again, Slow: true}
+	f := newFake(t, 1, "0", func(int, []sent) (awsx.RecordsAnswer, error) { return good() })
+	w := f.NewSender(f.Begin(f.chunk(1)))
+	for _, tt := range []struct {
+		name   string
+		last   delivery.Verdict
+		share  float64 // of the batch's last call
+		lately float64
+		want   bool
+	}{
+		{"a throttled call among many good ones", slow, 0, 0, true},
+		{"a throttled call like the others", slow, 0, 1, false},
+		{"all records refused, among many good ones", delivery.Verdict{Action: delivery.Again}, 1, 0, true},
+		{"all records refused, as before", delivery.Verdict{Action: delivery.Again}, 1, 1, false},
+		{"some records refused, whatever was before", delivery.Verdict{Action: delivery.Again}, 0.5, 0, false},
+		{"a failure", delivery.Verdict{Action: delivery.Again}, 0, 0, false},
+		{"asked to wait", delivery.Verdict{Action: delivery.Again, Slow: true, Pause: time.Hour}, 0, 0, false},
+	} {
+		f.refused.average = tt.lately
+		if got := w.again(new(attempts), &batch{last: tt.last, share: tt.share}); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestLately: every call counts, those that are refused, those that are accepted
+// in part and those that are accepted.
+func TestLately(t *testing.T) {
+	f := newFake(t, 1, "0", func(n int, _ []sent) (awsx.RecordsAnswer, error) {
+		switch n {
+		case 0:
+			return awsx.RecordsAnswer{}, failure{delivery.Verdict{Action: delivery.Again, Slow: true}}
+		case 1:
+			return refused("InternalFailure", 1, 3, 5, 7, 9)
+		case 2:
+			return awsx.RecordsAnswer{}, fails(delivery.Again) // says nothing of what the service takes
+		}
+		return good()
+	})
+	want := 0.0
+	for n, refused := range []float64{1, 0.5, -1, 0, 0} {
+		f.flush(10)
+		if refused >= 0 {
+			want = want*0.9 + refused*0.1
+		}
+		if got := f.refused.share(); got < want-1e-9 || got > want+1e-9 {
+			t.Errorf("after call %d: got %v, want %v", n, got, want)
+		}
+	}
+}
+
 // TestPaceIsTold: calls and records that are held back slow all flushes down,
 // other failures and a few records do not.
 func TestPaceIsTold(t *testing.T) {
