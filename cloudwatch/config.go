@@ -25,12 +25,16 @@ type config struct {
 	logFormat     string // "json/emf" or "": the header x-amzn-logs-format
 	createGroup   bool   // auto_create_group
 	createStream  bool   // auto_create_stream
-	groupTags     []tag  // for groups that are created
+	groupTags     []tag  // for groups that are created, or updated
 	tagTemplates  tagTemplates
-	groupClass    string // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
-	retentionDays int    // for groups that are created or first used with auto_create_group; 0: left alone
-	maxEvent      int    // bytes of one message, above which it is cut
-	concurrency   int    // calls in flight within one flush
+	groupClass    string   // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
+	retentionDays int      // 0: left alone
+	kmsKey        string   // ARN of the key for groups that are created, or updated; "": none is named
+	protect       *bool    // deletion protection of such groups; nil: left alone
+	existing      string   // what is done to groups that were there: keepGroup, retentionOfOld, updateGroup
+	asked         settings // all that the options have a say on
+	maxEvent      int      // bytes of one message, above which it is cut
+	concurrency   int      // calls in flight within one flush
 }
 
 type tag struct{ key, value string }
@@ -52,7 +56,12 @@ const (
 	maxGroupTags = 50
 	maxTagKey    = 128 // characters
 	maxTagValue  = 256 // characters
+	maxKMSKey    = 256 // bytes
 )
+
+// kmsKeyARN is told from the bare id and the alias's name that other services
+// take as well. Whether there is such a key, and it may be used, the service knows.
+var kmsKeyARN = regexp.MustCompile(`^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]+:[a-z]+/.+$`)
 
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
@@ -74,6 +83,8 @@ func parseConfig(s *options.Set) config {
 		createGroup:  s.Bool("auto_create_group", false),
 		createStream: s.Bool("auto_create_stream", true),
 		groupClass:   strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),
+		kmsKey:       s.String("log_group_kms_key", ""),
+		existing:     s.OneOf("existing_group", defaultExisting, keepGroup, retentionOfOld, updateGroup),
 		maxEvent:     s.Size("max_event_size", maxEventBytes, 256, maxEventBytes),
 		concurrency:  s.Int("concurrency", 4, 1, 64),
 	}
@@ -87,6 +98,20 @@ func parseConfig(s *options.Set) config {
 		}
 		c.retentionDays = n
 	}
+	if c.kmsKey != "" && (len(c.kmsKey) > maxKMSKey || !kmsKeyARN.MatchString(c.kmsKey)) {
+		s.Fail("log_group_kms_key", c.kmsKey, "the ARN of a KMS key, as arn:aws:kms:us-east-2:123456789012:key/0123")
+	}
+	if _, ok := s.Lookup("log_group_deletion_protection"); ok {
+		on := s.Bool("log_group_deletion_protection", false)
+		c.protect = &on
+	}
+	c.parseGroupTags(s)
+	c.asked = c.settings()
+	return c
+}
+
+// parseGroupTags reads the tags of log groups.
+func (c *config) parseGroupTags(s *options.Set) {
 	for _, p := range s.Pairs("new_log_group_tags") {
 		t := tag{p[0], p[1]}
 		if strings.Contains(t.value, "$") {
@@ -101,7 +126,6 @@ func parseConfig(s *options.Set) config {
 	if len(c.groupTags) > maxGroupTags {
 		s.Conflict("option new_log_group_tags: has %d tags: allowed are %d", len(c.groupTags), maxGroupTags)
 	}
-	return c
 }
 
 // parseTagTemplate reads a tag's value that is a template. In the tag nothing is

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/fields"
@@ -50,6 +52,7 @@ func TestDefaults(t *testing.T) {
 		aws: awsx.Options{Service: "logs", Region: "us-west-2", RoleDuration: time.Hour,
 			TLSMinVersion: "1.2", Timeout: 10 * time.Second},
 		createStream: true,
+		existing:     "retention",
 		maxEvent:     1_048_550,
 		concurrency:  4,
 	}
@@ -58,28 +61,33 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+const testKMSKey = "arn:aws:kms:us-east-1:123456789012:key/0123"
+
 // good is for each option a value that is not its default.
 var good = map[string]string{
-	"region":                  "eu-central-1",
-	"log_group_name":          "/k8s/$(kubernetes['namespace_name'])",
-	"log_stream_name":         "$(tag)",
-	"log_stream_prefix":       "", // not with log_stream_name
-	"log_group_template":      "k8s.$kubernetes['namespace_name']",
-	"log_stream_template":     "$kubernetes['pod_name']",
-	"default_log_group_name":  "others",
-	"default_log_stream_name": "more",
-	"log_key":                 "log",
-	"log_key_missing":         "record",
-	"data_keys":               "log,kubernetes->pod_name",
-	"exclude_keys":            "stream",
-	"log_format":              "json/emf",
-	"auto_create_group":       "On",
-	"auto_create_stream":      "no",
-	"new_log_group_tags":      "team=web, env=prod,empty=",
-	"log_group_class":         "Infrequent_Access",
-	"log_retention_days":      "3653",
-	"max_event_size":          "256K",
-	"concurrency":             "64",
+	"region":                        "eu-central-1",
+	"log_group_name":                "/k8s/$(kubernetes['namespace_name'])",
+	"log_stream_name":               "$(tag)",
+	"log_stream_prefix":             "", // not with log_stream_name
+	"log_group_template":            "k8s.$kubernetes['namespace_name']",
+	"log_stream_template":           "$kubernetes['pod_name']",
+	"default_log_group_name":        "others",
+	"default_log_stream_name":       "more",
+	"log_key":                       "log",
+	"log_key_missing":               "record",
+	"data_keys":                     "log,kubernetes->pod_name",
+	"exclude_keys":                  "stream",
+	"log_format":                    "json/emf",
+	"auto_create_group":             "On",
+	"auto_create_stream":            "no",
+	"new_log_group_tags":            "team=web, env=prod,empty=",
+	"log_group_class":               "Infrequent_Access",
+	"log_retention_days":            "3653",
+	"log_group_kms_key":             testKMSKey,
+	"existing_group":                "Update",
+	"max_event_size":                "256K",
+	"log_group_deletion_protection": "on",
+	"concurrency":                   "64",
 
 	"endpoint":             "http://127.0.0.1:1234/",
 	"port":                 "1234",
@@ -143,7 +151,9 @@ func TestEveryOption(t *testing.T) {
 			ExtraUserAgent: "fleet-7", NoResend: true},
 		logFormat: "json/emf", createGroup: true, createStream: false,
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
-		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, maxEvent: 262_144, concurrency: 64,
+		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, kmsKey: testKMSKey, protect: aws.Bool(true), existing: "update",
+		asked:    retention | groupTags | kmsKey | protection,
+		maxEvent: 262_144, concurrency: 64,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -174,6 +184,11 @@ var bad = []struct{ option, value, allowed string }{
 	{"new_log_group_tags", strings.Repeat("ü", 129) + "=web", "up to 128 for a key"},
 	{"new_log_group_tags", "team=" + strings.Repeat("ü", 257), "up to 256 for a value"},
 	{"log_group_class", "glacier", "standard, infrequent_access, delivery"},
+	{"log_group_kms_key", "0123", "the ARN of a KMS key"},
+	{"log_group_kms_key", "alias/logs", "the ARN of a KMS key"},
+	{"log_group_kms_key", testKMSKey + strings.Repeat("x", 256), "the ARN of a KMS key"},
+	{"log_group_deletion_protection", "never", "true"},
+	{"existing_group", "delete", "keep, retention, update"},
 	{"log_retention_days", "2", "0 (leave it as it is) or one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653"},
 	{"log_retention_days", "never", "one of 1, 3"},
 	{"log_retention_days", "-1", "one of 1, 3"},
@@ -311,6 +326,8 @@ func TestOptionValues(t *testing.T) {
 		{"log_format", "Json/EMF", func(c config) any { return c.logFormat }, "json/emf"},
 		{"log_group_class", "delivery", func(c config) any { return c.groupClass }, "DELIVERY"},
 		{"log_group_class", "STANDARD", func(c config) any { return c.groupClass }, "STANDARD"},
+		{"log_group_deletion_protection", "off", func(c config) any { return *c.protect }, false},
+		{"existing_group", "keep", func(c config) any { return c.existing }, "keep"},
 		{"log_retention_days", "0", func(c config) any { return c.retentionDays }, 0},
 		{"log_retention_days", "1", func(c config) any { return c.retentionDays }, 1},
 		{"max_event_size", "256", func(c config) any { return c.maxEvent }, 256},

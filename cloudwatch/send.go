@@ -151,7 +151,7 @@ func (s *sender) deliver(b *batch) (more bool) {
 	}
 	b.Free()
 	if more {
-		s.retain(st.group)
+		s.settle(st.group)
 	}
 	return more
 }

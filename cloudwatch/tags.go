@@ -22,9 +22,9 @@ type tagger struct {
 	groups map[string]map[string]string // by the group's name
 }
 
-// newTagger returns nil if no tag goes by records, or no group is created.
+// newTagger returns nil if no tag goes by records, or no group gets tags.
 func (p *Plugin) newTagger(names *chunkNames) *tagger {
-	if len(p.tagTemplates) == 0 || !p.createGroup {
+	if len(p.tagTemplates) == 0 || !p.createGroup && p.existing != updateGroup {
 		return nil
 	}
 	return &tagger{p: p, names: names, groups: make(map[string]map[string]string)}
@@ -45,7 +45,7 @@ func (t *tagger) see(group string) {
 		if tm := t.p.tagTemplates[tag.key]; tm != nil {
 			var missing *template.MissingError
 			if raw, missing = tm.Append(raw[:0], &t.names.in); missing != nil {
-				t.p.Said.Warn("tag "+tag.key, "option new_log_group_tags: a new log group gets no tag %q: %v", tag.key, missing)
+				t.p.Said.Warn("tag "+tag.key, "option new_log_group_tags: a log group gets no tag %q: %v", tag.key, missing)
 				continue
 			}
 			value = cleanTag(raw)

@@ -6,16 +6,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"aws-for-fluent-bit/internal/delivery"
 )
 
 // maxTargets bounds what is remembered of streams, and of groups: names made
 // from records have no end. What is forgotten costs a stream its pace and token,
-// and a group one more look at its retention.
+// and a group one more look at its settings.
 const maxTargets = 10_000
 
 // stream is what is known of one log stream.
@@ -57,10 +55,16 @@ func (st *stream) expect(token string, inTurn bool) {
 
 // group is what is known of one log group.
 type group struct {
-	making   gate
-	made     atomic.Int32 // as a stream's
-	retained atomic.Bool  // its retention is what the options ask for
-	tried    time.Time    // when that was last seen to; guarded by making
+	making  gate
+	made    atomic.Int32 // as a stream's
+	settled atomic.Bool  // it is what the options ask for
+
+	// Guarded by making.
+	ours       bool      // created here
+	tried      time.Time // when it was last seen to that it is what the options ask for
+	done       settings  // that are
+	changed    settings  // those of them that were set here
+	otherClass string    // the class that it has, when the options ask for another
 }
 
 // gate lets one in at a time, and has the others wait for only so long: they
@@ -199,74 +203,14 @@ func (s *sender) remakeGroup(ctx context.Context, until time.Time, g *group, nam
 	if g.made.Load() != seen {
 		return nil
 	}
-	if err := s.makeGroup(ctx, name); err != nil {
+	created, err := s.makeGroup(ctx, name)
+	if err != nil {
 		return err
 	}
 	g.made.Add(1)
-	g.retained.Store(false)
-	g.tried = time.Time{}
+	g.settled.Store(false)
+	g.ours, g.tried, g.done, g.changed, g.otherClass = created, time.Time{}, 0, 0, ""
 	return nil
-}
-
-// makeGroup creates a group, or takes it as it is.
-func (s *sender) makeGroup(ctx context.Context, name string) error {
-	in := &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, LogGroupClass: types.LogGroupClass(s.p.groupClass)}
-	if s.tags != nil {
-		in.Tags = s.tags.of(name)
-	} else if len(s.p.groupTags) > 0 {
-		in.Tags = make(map[string]string, len(s.p.groupTags))
-		for _, t := range s.p.groupTags {
-			in.Tags[t.key] = t.value
-		}
-	}
-	err := s.control(func() error { _, err := s.p.client.CreateLogGroup(ctx, in); return err })
-	if err != nil && !alreadyExists(err) {
-		return err
-	}
-	if err == nil {
-		s.p.Said.Info("created log group %q", name)
-	}
-	return nil
-}
-
-// retainAgain is how long a group whose retention could not be set is left alone.
-const retainAgain = time.Minute
-
-// retains says whether the options ask for groups to have a retention.
-func (p *Plugin) retains() bool { return p.createGroup && p.retentionDays > 0 }
-
-// retain sets the retention of a group, once: as in AWS's Go plugin, also where
-// the group was there before. It comes after the events, so whatever becomes of
-// it does not hold them up. When the flush has taken long it is left to the next.
-func (s *sender) retain(name string) {
-	if !s.p.retains() {
-		return
-	}
-	g := s.p.targets.group(name)
-	if g.retained.Load() {
-		return
-	}
-	s.tools <- struct{}{}
-	defer func() { <-s.tools }()
-	until := s.patience(s.begun)
-	if !time.Now().Before(until) || !g.making.open() { // or somebody else is at it
-		return
-	}
-	defer g.making.leave()
-	if g.retained.Load() || time.Since(g.tried) < retainAgain {
-		return
-	}
-	g.tried = time.Now()
-	ctx, cancel := context.WithDeadline(s.flush.Context(), until)
-	defer cancel()
-	in := &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: aws.Int32(int32(s.p.retentionDays))}
-	err := s.control(func() error { _, err := s.p.client.PutRetentionPolicy(ctx, in); return err })
-	if err != nil {
-		s.p.Said.Warn("retention", "cannot set the retention of log group %q to %d days, and tries again in a minute: %s",
-			name, s.p.retentionDays, createVerdict(err).Reason)
-		return
-	}
-	g.retained.Store(true)
 }
 
 // control makes a call that is about a group or stream itself. These have

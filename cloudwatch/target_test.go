@@ -87,7 +87,7 @@ func TestRetentionFails(t *testing.T) {
 				tried := func(n int) {
 					t.Helper()
 					r.wantCalls("PutRetentionPolicy", n)
-					r.targets.group("g").tried = time.Now().Add(-retainAgain) // no flush is under way
+					r.targets.group("g").tried = time.Now().Add(-settleAgain) // no flush is under way
 				}
 				r.flush(delivery.OK, numbered(0, 10))
 				r.flush(delivery.OK, numbered(10, 20))
@@ -189,7 +189,7 @@ func TestRetentionOfRemadeGroup(t *testing.T) {
 	r.srv.Logs().DeleteGroup("g")
 	r.srv.Script("PutRetentionPolicy", awslocal.Fault{Kind: awslocal.AccessDenied})
 	r.flush(delivery.OK, numbered(1, 2))
-	r.targets.group("g").tried = time.Now().Add(-retainAgain)
+	r.targets.group("g").tried = time.Now().Add(-settleAgain)
 	r.flush(delivery.OK, numbered(2, 3))
 	if g, _ := r.srv.Logs().Group("g"); g.RetentionDays != 7 {
 		t.Errorf("got %+v", g)

@@ -96,6 +96,7 @@ func calls(t *testing.T, aws *awslocal.Server) (all []call) {
 	for _, r := range aws.Requests("") {
 		var body struct {
 			LogGroupName, LogStreamName, StreamName, DeliveryStreamName string
+			ResourceArn, LogGroupIdentifier, LogGroupNamePrefix         string
 			Tags                                                        map[string]string
 		}
 		if r.Operation != "AssumeRole" { // which is a form
@@ -107,7 +108,13 @@ func calls(t *testing.T, aws *awslocal.Server) (all []call) {
 		switch r.Operation {
 		case "PutLogEvents", "CreateLogStream":
 			all = append(all, call{"logs:" + r.Operation, group + ":log-stream:" + body.LogStreamName})
-		case "CreateLogGroup", "PutRetentionPolicy":
+		case "TagResource":
+			all = append(all, call{"logs:TagResource", body.ResourceArn + ":"})
+		case "PutLogGroupDeletionProtection":
+			all = append(all, call{"logs:" + r.Operation, group + body.LogGroupIdentifier + ":"})
+		case "DescribeLogGroups":
+			all = append(all, call{"logs:" + r.Operation, group})
+		case "CreateLogGroup", "PutRetentionPolicy", "AssociateKmsKey":
 			all = append(all, call{"logs:" + r.Operation, group + ":"})
 			if len(body.Tags) > 0 {
 				all = append(all, call{"logs:TagResource", group + ":"})
@@ -160,6 +167,9 @@ func TestPolicies(t *testing.T) {
 		{[]string{"cloudwatch-create-group-retention"}, "cloudwatch", with("auto_create_group", "true", "log_retention_days", "30"), nil, nil},
 		{[]string{"cloudwatch-create-group-tags-retention"}, "cloudwatch",
 			with("auto_create_group", "true", "log_retention_days", "30", "new_log_group_tags", "team=platform"), nil, nil},
+		{[]string{"cloudwatch-update-group"}, "cloudwatch",
+			with("existing_group", "update", "log_retention_days", "30", "new_log_group_tags", "team=platform", "log_group_deletion_protection", "true",
+				"log_group_kms_key", "arn:aws:kms:us-east-2:123456789012:key/0123"), []string{"group"}, nil},
 		{[]string{"kinesis"}, "kinesis", map[string]string{"stream": "fluentbit-kinesis"}, nil, nil},
 		{[]string{"kinesis-encrypted"}, "kinesis", map[string]string{"stream": "fluentbit-kinesis"}, nil, []string{"kms:GenerateDataKey"}},
 		{[]string{"firehose"}, "firehose", map[string]string{"delivery_stream": "fluentbit-firehose"}, nil, nil},

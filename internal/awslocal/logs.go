@@ -51,10 +51,14 @@ var logsService = &service{
 		"DescribeLogGroups":  {handle: (*Server).describeLogGroups},
 		"DescribeLogStreams": {handle: (*Server).describeLogStreams},
 		"PutRetentionPolicy": {handle: (*Server).putRetentionPolicy},
-		"TagResource":        {handle: (*Server).tagResource},
-		"TagLogGroup":        {handle: (*Server).tagLogGroup},
-		"PutLogEvents":       {handle: (*Server).putLogEvents, discard: (*Server).discardLogEvents},
-		"GetLogEvents":       {handle: (*Server).getLogEvents},
+		"AssociateKmsKey":    {handle: (*Server).associateKMSKey},
+
+		"PutLogGroupDeletionProtection": {handle: (*Server).putLogGroupDeletionProtection},
+
+		"TagResource":  {handle: (*Server).tagResource},
+		"TagLogGroup":  {handle: (*Server).tagLogGroup},
+		"PutLogEvents": {handle: (*Server).putLogEvents, discard: (*Server).discardLogEvents},
+		"GetLogEvents": {handle: (*Server).getLogEvents},
 	},
 }
 
@@ -78,6 +82,7 @@ type LogGroup struct {
 	Class         string            `json:"class"`
 	KMSKeyID      string            `json:"kms_key_id,omitempty"`
 	RetentionDays int               `json:"retention_days"` // 0: events are kept forever
+	Protected     bool              `json:"deletion_protection,omitempty"`
 	Tags          map[string]string `json:"tags,omitempty"`
 	Created       time.Time         `json:"created"`
 	Streams       []string          `json:"-"` // in order of name

@@ -37,11 +37,12 @@ func (s *Server) createLogGroup(c *call) (any, *apiError) {
 		}
 	}
 	if in.KMSKeyID != nil {
-		info.KMSKeyID = *in.KMSKeyID
-		if len(info.KMSKeyID) > maxKMSKey {
-			return nil, invalid("InvalidParameterException", "kmsKeyId", "have length less than or equal to 256")
+		if bad := checkKMSKey(in.KMSKeyID); bad != nil {
+			return nil, bad
 		}
+		info.KMSKeyID = *in.KMSKeyID
 	}
+	info.Protected = in.DeletionProtectionEnabled != nil && *in.DeletionProtectionEnabled
 	if in.Tags != nil {
 		if bad := checkTags(in.Tags); bad != nil {
 			return nil, bad
@@ -75,8 +76,12 @@ func (s *Server) deleteLogGroup(c *call) (any, *apiError) {
 	l := s.logs
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, bad := l.findGroup(name); bad != nil {
+	g, bad := l.findGroup(name)
+	if bad != nil {
 		return nil, bad
+	}
+	if g.info.Protected {
+		return nil, refuse("ValidationException", "Log group cannot be deleted: deletion protection is enabled.")
 	}
 	delete(l.groups, name)
 	return nothing{}, nil
@@ -170,7 +175,11 @@ func (s *Server) tagResource(c *call) (any, *apiError) {
 	if in.ResourceARN == nil {
 		return nil, invalid("InvalidParameterException", "resourceArn", "not be null")
 	}
-	return s.tagGroup(c, groupOf(*in.ResourceARN), in.Tags)
+	name, ok := strings.CutPrefix(*in.ResourceARN, s.arn("logs", "log-group:"))
+	if !ok || !logGroupPattern.MatchString(name) { // the form that ends with :* is for other purposes
+		return nil, refuse("InvalidParameterException", "Invalid resource ARN.")
+	}
+	return s.tagGroup(c, name, in.Tags)
 }
 
 func (s *Server) tagLogGroup(c *call) (any, *apiError) {

@@ -18,6 +18,7 @@ type describedGroup struct {
 	CreationTime    int64  `json:"creationTime"`
 	RetentionInDays int    `json:"retentionInDays,omitempty"`
 	KMSKeyID        string `json:"kmsKeyId,omitempty"`
+	Protected       bool   `json:"deletionProtectionEnabled"`
 	StoredBytes     int    `json:"storedBytes"`
 }
 
@@ -61,7 +62,8 @@ func (s *Server) describeLogGroups(c *call) (any, *apiError) {
 		g := l.groups[n]
 		arn := s.arn("logs", "log-group:"+n)
 		d := describedGroup{ARN: arn + ":*", LogGroupARN: arn, LogGroupName: n, LogGroupClass: g.info.Class,
-			CreationTime: g.info.Created.UnixMilli(), RetentionInDays: g.info.RetentionDays, KMSKeyID: g.info.KMSKeyID}
+			CreationTime: g.info.Created.UnixMilli(), RetentionInDays: g.info.RetentionDays, KMSKeyID: g.info.KMSKeyID,
+			Protected: g.info.Protected}
 		for _, st := range g.streams {
 			d.StoredBytes += st.bytes
 		}

@@ -296,8 +296,9 @@ func TestCreateLogGroupOptions(t *testing.T) {
 		{"standard", cloudwatchlogs.CreateLogGroupInput{LogGroupClass: "STANDARD"}, ""},
 		{"infrequent access", cloudwatchlogs.CreateLogGroupInput{LogGroupClass: "INFREQUENT_ACCESS"}, ""},
 		{"no such class", cloudwatchlogs.CreateLogGroupInput{LogGroupClass: "FREQUENT"}, invalidParameter},
-		{"key of 256", cloudwatchlogs.CreateLogGroupInput{KmsKeyId: ptr(long(256))}, ""},
-		{"key of 257", cloudwatchlogs.CreateLogGroupInput{KmsKeyId: ptr(long(257))}, invalidParameter},
+		{"key of 256", cloudwatchlogs.CreateLogGroupInput{KmsKeyId: ptr(testKMSKey + long(256-len(testKMSKey)))}, ""},
+		{"key of 257", cloudwatchlogs.CreateLogGroupInput{KmsKeyId: ptr(testKMSKey + long(257-len(testKMSKey)))}, invalidParameter},
+		{"key that is no ARN", cloudwatchlogs.CreateLogGroupInput{KmsKeyId: ptr("alias/logs")}, invalidParameter},
 	}
 	for i, tt := range tests {
 		tt.in.LogGroupName = ptr(fmt.Sprint("g", i))
@@ -306,15 +307,49 @@ func TestCreateLogGroupOptions(t *testing.T) {
 	}
 
 	_, err := client.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: ptr("all"), LogGroupClass: "INFREQUENT_ACCESS",
-		KmsKeyId: ptr("arn:key"), Tags: map[string]string{"team": "blue"}})
+		KmsKeyId: ptr(testKMSKey), Tags: map[string]string{"team": "blue"}, DeletionProtectionEnabled: ptr(true)})
 	noError(t, err)
 	g, ok := s.Logs().Group("all")
-	if !ok || g.Class != "INFREQUENT_ACCESS" || g.KMSKeyID != "arn:key" || g.Tags["team"] != "blue" || g.RetentionDays != 0 {
+	if !ok || g.Class != "INFREQUENT_ACCESS" || g.KMSKeyID != testKMSKey || !g.Protected || g.Tags["team"] != "blue" || g.RetentionDays != 0 {
 		t.Errorf("group is %+v", g)
 	}
 	if _, ok := s.Logs().Group("none"); ok {
 		t.Error("there is a group that was never made")
 	}
+}
+
+const testKMSKey = "arn:aws:kms:us-east-1:123456789012:key/0123"
+
+func TestKMSKeyAndProtection(t *testing.T) {
+	s := start(t, Config{})
+	s.Logs().CreateGroup("g")
+	client, ctx := logsClient(t, s), testContext(t)
+	associate := func(key, resource *string) error {
+		_, err := client.AssociateKmsKey(ctx, &cloudwatchlogs.AssociateKmsKeyInput{LogGroupName: ptr("g"), KmsKeyId: key, ResourceIdentifier: resource})
+		return err
+	}
+	wantCode(t, "no ARN", associate(ptr("0123"), nil), invalidParameter)
+	wantCode(t, "both", associate(ptr(testKMSKey), ptr("arn:aws:logs:us-east-1:123456789012:query-result:*")), invalidParameter)
+	wantCode(t, "key", associate(ptr(testKMSKey), nil), "")
+	protect := func(on bool) {
+		t.Helper()
+		_, err := client.PutLogGroupDeletionProtection(ctx, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{LogGroupIdentifier: ptr("g"), DeletionProtectionEnabled: &on})
+		noError(t, err)
+	}
+	if _, got := rawCall(t, s, "Logs_20140328.PutLogGroupDeletionProtection", `{"logGroupIdentifier":"g"}`, nil); got != invalidParameter {
+		t.Errorf("neither on nor off: %q", got)
+	}
+	protect(true)
+	d, err := client.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupIdentifiers: []string{"g"}})
+	noError(t, err)
+	if len(d.LogGroups) != 1 || !*d.LogGroups[0].DeletionProtectionEnabled || *d.LogGroups[0].KmsKeyId != testKMSKey {
+		t.Errorf("got %+v", d.LogGroups)
+	}
+	_, err = client.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: ptr("g")})
+	wantCode(t, "delete what is protected", err, "ValidationException")
+	protect(false)
+	_, err = client.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: ptr("g")})
+	wantCode(t, "delete", err, "")
 }
 
 func TestRetentionAndTags(t *testing.T) {
@@ -330,14 +365,16 @@ func TestRetentionAndTags(t *testing.T) {
 	}
 
 	for arn, want := range map[string]string{
-		"arn:aws:logs:us-east-1:123456789012:log-group:g":    "",
-		"arn:aws:logs:us-east-1:123456789012:log-group:g:*":  "",
+		"arn:aws:logs:us-east-1:123456789012:log-group:g":   "",
+		"arn:aws:logs:us-east-1:123456789012:log-group:g:*": invalidParameter,
+		"arn:aws:logs:us-east-2:123456789012:log-group:g":   invalidParameter,
+		"g": invalidParameter,
 		"arn:aws:logs:us-east-1:123456789012:log-group:none": "ResourceNotFoundException",
 	} {
 		_, err := client.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: &arn, Tags: map[string]string{"a": "1"}})
 		wantCode(t, arn, err, want)
 	}
-	_, err := client.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: ptr("g"), Tags: map[string]string{}})
+	_, err := client.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: ptr("arn:aws:logs:us-east-1:123456789012:log-group:g"), Tags: map[string]string{}})
 	wantCode(t, "no tags", err, invalidParameter)
 	if _, got := rawCall(t, s, "Logs_20140328.TagResource", `{"tags":{"a":"b"}}`, nil); got != invalidParameter {
 		t.Errorf("no ARN: %q", got)
@@ -352,7 +389,7 @@ func TestRetentionAndTags(t *testing.T) {
 	for i := range 49 {
 		many[fmt.Sprint("more", i)] = "x"
 	}
-	_, err = client.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: ptr("g"), Tags: many})
+	_, err = client.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: ptr("arn:aws:logs:us-east-1:123456789012:log-group:g"), Tags: many})
 	wantCode(t, "51 tags in two calls", err, "TooManyTagsException")
 }
 
