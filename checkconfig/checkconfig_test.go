@@ -240,7 +240,8 @@ func TestUsage(t *testing.T) {
 
 // What this repository ships has no problem.
 func TestShipped(t *testing.T) {
-	files := []string{"../fluent-bit.conf", "../fluent-bit.yaml", "../demo/fluent-bit.conf"}
+	const moved = "../e2e/testdata/moved/"
+	files := []string{"../fluent-bit.conf", "../fluent-bit.yaml", "../demo/fluent-bit.conf", moved + "go.conf", moved + "c.yaml", moved + "vector.conf"}
 	var out bytes.Buffer
 	if status := run(files, environment("AWS_REGION", "us-east-1", "DEMO_ENDPOINT", "http://127.0.0.1:1"), &out); status != 0 {
 		t.Error(out.String())
