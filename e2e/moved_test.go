@@ -277,6 +277,9 @@ func (m moved) checkRun(t *testing.T, p *process, aws *awslocal.Server, records 
 			t.Errorf("the log has %s", line)
 		}
 	}
+	if strings.Contains(p.log.String(), "<paid>") {
+		t.Error("the log has contents of records")
+	}
 	for _, operation := range []string{"PutLogEvents", "PutRecords", "PutRecordBatch"} {
 		if aws.Counts(operation).Requests == 0 {
 			t.Errorf("there was no %s", operation)
