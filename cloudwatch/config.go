@@ -12,6 +12,7 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/parts"
 	"aws-for-fluent-bit/internal/template"
 )
 
@@ -27,14 +28,15 @@ type config struct {
 	createStream  bool   // auto_create_stream
 	groupTags     []tag  // for groups that are created, or updated
 	tagTemplates  tagTemplates
-	groupClass    string   // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
-	retentionDays int      // 0: left alone
-	kmsKey        string   // ARN of the key for groups that are created, or updated; "": none is named
-	protect       *bool    // deletion protection of such groups; nil: left alone
-	existing      string   // what is done to groups that were there: keepGroup, retentionOfOld, updateGroup
-	asked         settings // all that the options have a say on
-	maxEvent      int      // bytes of one message, above which it is cut
-	concurrency   int      // calls in flight within one flush
+	groupClass    string       // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
+	retentionDays int          // 0: left alone
+	kmsKey        string       // ARN of the key for groups that are created, or updated; "": none is named
+	protect       *bool        // deletion protection of such groups; nil: left alone
+	existing      string       // what is done to groups that were there: keepGroup, retentionOfOld, updateGroup
+	asked         settings     // all that the options have a say on
+	maxEvent      int          // bytes of one message
+	tooBig        parts.TooBig // what becomes of one that has more
+	concurrency   int          // calls in flight within one flush
 }
 
 type tag struct{ key, value string }
@@ -85,7 +87,8 @@ func parseConfig(s *options.Set) config {
 		groupClass:   strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),
 		kmsKey:       s.String("log_group_kms_key", ""),
 		existing:     s.OneOf("existing_group", defaultExisting, keepGroup, retentionOfOld, updateGroup),
-		maxEvent:     s.Size("max_event_size", maxEventBytes, 256, maxEventBytes),
+		maxEvent:     s.Size("max_event_size", maxEventBytes, parts.MinLimit, maxEventBytes),
+		tooBig:       parts.ParseTooBig(s),
 		concurrency:  s.Int("concurrency", 4, 1, 64),
 	}
 	if s.OneOf("log_format", "json", "json", "json/emf") == "json/emf" {

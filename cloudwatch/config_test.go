@@ -16,6 +16,7 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/parts"
 )
 
 // parse reads a configuration as New does.
@@ -86,6 +87,7 @@ var good = map[string]string{
 	"log_group_kms_key":             testKMSKey,
 	"existing_group":                "Update",
 	"max_event_size":                "256K",
+	"too_big":                       "Split",
 	"log_group_deletion_protection": "on",
 	"concurrency":                   "64",
 
@@ -153,7 +155,7 @@ func TestEveryOption(t *testing.T) {
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
 		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, kmsKey: testKMSKey, protect: aws.Bool(true), existing: "update",
 		asked:    retention | groupTags | kmsKey | protection,
-		maxEvent: 262_144, concurrency: 64,
+		maxEvent: 262_144, tooBig: parts.Split, concurrency: 64,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -195,6 +197,7 @@ var bad = []struct{ option, value, allowed string }{
 	{"max_event_size", "1M", "a size from 256 to 1048550 bytes"},
 	{"max_event_size", "255", "a size from 256"},
 	{"max_event_size", "big", "a size from 256"},
+	{"too_big", "keep", "cut, split, drop"},
 	{"concurrency", "0", "a whole number from 1 to 64"},
 	{"concurrency", "65", "a whole number from 1 to 64"},
 

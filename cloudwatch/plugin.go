@@ -20,6 +20,7 @@ import (
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/parts"
 )
 
 // Plugin is one output instance. It is safe for concurrent use: Fluent Bit's
@@ -104,15 +105,18 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	case size == 0: // the service takes no empty message
 		f.DropRecord(delivery.Empty, i)
 		return
+	case size > p.maxEvent && p.tooBig != parts.Cut:
+		if p.tooBig == parts.Drop {
+			f.TooLarge(i, "max_event_size", p.maxEvent)
+		} else {
+			p.split(out, t, ev, i, value, found == fields.Value)
+		}
+		return
 	case size > p.maxEvent:
 		size = b.cut(text, p.maxEvent)
 		f.Truncated("max_event_size", p.maxEvent)
 	}
-	if !b.close(start, millis, size, i) {
-		next := newBatch(b.target)
-		b.give(next, start, millis, size, i)
-		out.replace(b, next)
-	}
+	out.close(b, start, millis, size, i)
 }
 
 // appendMessage writes what is sent of a record, as text if that is what it is,

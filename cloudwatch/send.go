@@ -71,6 +71,16 @@ func (s *sender) replace(full, next *batch) {
 	s.enqueue(full)
 }
 
+// close ends the event of a record that begins at start in b, and puts it into the
+// next batch if b has no room for it.
+func (s *sender) close(b *batch, start int, millis int64, size, record int) {
+	if !b.close(start, millis, size, record) {
+		next := newBatch(b.target)
+		b.give(next, start, millis, size, record)
+		s.replace(b, next)
+	}
+}
+
 func (s *sender) enqueue(b *batch) {
 	if s.lanes == nil {
 		s.lanes = make(map[target]*lane)

@@ -35,6 +35,7 @@ var subject = &recordstest.Subject{
 }
 
 func TestForm(t *testing.T)     { subject.Form(t) }
+func TestTooBig(t *testing.T)   { subject.TooBig(t) }
 func TestLimits(t *testing.T)   { subject.Limits(t) }
 func TestDelivery(t *testing.T) { subject.Delivery(t) }
 func TestAccess(t *testing.T)   { subject.Access(t) }

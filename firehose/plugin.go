@@ -59,14 +59,18 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	out := p.streams.Of(c.Tag).NewSender(f)
 	w := p.form.NewWriter(f)
 	together := w.Concat(func(data []byte, indexes []int) { out.Add(data, nil, indexes...) })
-	broken := f.Walk(func(i int, ev *chunk.Event) {
-		data, ok := w.Write(i, ev, 0)
-		switch {
-		case !ok:
-		case p.form.Concatenates():
+	send := func(data []byte, i int) {
+		if p.form.Concatenates() {
 			together.Add(data, i)
-		default:
+		} else {
 			out.Add(data, nil, i)
+		}
+	}
+	broken := f.Walk(func(i int, ev *chunk.Event) {
+		if data, ok := w.Write(i, ev, 0); ok {
+			send(data, i)
+		} else {
+			w.EachPart(send)
 		}
 	})
 	finish(f, together)

@@ -52,6 +52,7 @@ func received(st *awslocal.KinesisStream) (all []recordstest.Record) {
 }
 
 func TestForm(t *testing.T)     { subject.Form(t) }
+func TestTooBig(t *testing.T)   { subject.TooBig(t) }
 func TestLimits(t *testing.T)   { subject.Limits(t) }
 func TestDelivery(t *testing.T) { subject.Delivery(t) }
 func TestAccess(t *testing.T)   { subject.Access(t) }

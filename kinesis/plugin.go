@@ -65,16 +65,22 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	keys.in.Tag = c.Tag
 	w := p.form.NewWriter(f)
 	together := p.startAggregator(w, out)
+	var key []byte
+	var random bool
+	send := func(data []byte, i int) {
+		if together != nil {
+			together.add(key, random, data, i)
+		} else {
+			out.Add(data, key, i)
+		}
+	}
 	broken := f.Walk(func(i int, ev *chunk.Event) {
 		keys.in.Time = ev.Time
-		key, random := keys.of(ev.Body)
-		data, ok := w.Write(i, ev, len(key))
-		switch {
-		case !ok:
-		case together != nil:
-			together.add(key, random, data, i)
-		default:
-			out.Add(data, key, i)
+		key, random = keys.of(ev.Body)
+		if data, ok := w.Write(i, ev, len(key)); ok {
+			send(data, i)
+		} else {
+			w.EachPart(send)
 		}
 	})
 	p.finishAggregator(f, together)

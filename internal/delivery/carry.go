@@ -119,6 +119,32 @@ type ledgerEntry struct {
 	Records int       `json:"records"` // taken in
 	Settled []byte    `json:"settled"` // a bit each, the first one lowest
 	Kept    time.Time `json:"kept"`
+
+	Parted []partedEntry `json:"parted,omitempty"`
+}
+
+func packBits(words []uint64) (packed []byte) {
+	for _, word := range words {
+		packed = binary.LittleEndian.AppendUint64(packed, word)
+	}
+	return packed
+}
+
+// unpackBits returns the bits, how many are set, and the number of the last one
+// that is, from 1.
+func unpackBits(packed []byte) (words []uint64, set, last int) {
+	for len(packed)%8 != 0 {
+		packed = append(packed, 0)
+	}
+	for ; len(packed) > 0; packed = packed[8:] {
+		word := binary.LittleEndian.Uint64(packed)
+		words = append(words, word)
+		set += bits.OnesCount64(word)
+		if word != 0 {
+			last = 64*len(words) - bits.LeadingZeros64(word)
+		}
+	}
+	return words, set, last
 }
 
 // read takes the file away: after this run it no longer tells the truth. No
@@ -142,21 +168,21 @@ func (c *carry) read() ([]*memory, error) {
 	entries := make([]*memory, 0, len(f.Chunks))
 	for _, e := range f.Chunks {
 		m := &memory{key: chunkKey{e.Tag, e.Size, e.Sum}, records: e.Records, kept: e.Kept}
-		for len(e.Settled)%8 != 0 {
-			e.Settled = append(e.Settled, 0)
-		}
-		for b := e.Settled; len(b) > 0; b = b[8:] {
-			word := binary.LittleEndian.Uint64(b)
-			m.settled = append(m.settled, word)
-			m.done += bits.OnesCount64(word)
-		}
 		last := 0
-		if n := len(m.settled); n > 0 {
-			last = 64*n - bits.LeadingZeros64(m.settled[n-1])
-		}
+		m.settled, m.done, last = unpackBits(e.Settled)
 		// Anything else could take a record for delivered that is not.
 		if m.done >= m.records || last > m.records || m.records > m.key.size {
 			return nil, fmt.Errorf("cannot read %s: a chunk of %d bytes has %d records, of which %d are settled, the last one number %d", c.file(), m.key.size, m.records, m.done, last)
+		}
+		for _, entry := range e.Parted {
+			p, err := entry.parted(m)
+			if err != nil {
+				return nil, fmt.Errorf("cannot read %s: %w", c.file(), err)
+			}
+			if m.parted == nil {
+				m.parted = make(map[int]*parted)
+			}
+			m.parted[entry.Record] = p
 		}
 		if m.kept.After(now) { // the clock was set back
 			m.kept = now
@@ -177,9 +203,9 @@ func (c *carry) write(entries []*memory) error {
 	}
 	var f ledgerFile
 	for _, m := range entries {
-		e := ledgerEntry{Tag: m.key.tag, Size: m.key.size, Sum: m.key.sum, Records: m.records, Kept: m.kept}
-		for _, word := range m.settled {
-			e.Settled = binary.LittleEndian.AppendUint64(e.Settled, word)
+		e := ledgerEntry{Tag: m.key.tag, Size: m.key.size, Sum: m.key.sum, Records: m.records, Settled: packBits(m.settled), Kept: m.kept}
+		for record, p := range m.parted {
+			e.Parted = append(e.Parted, p.entry(record))
 		}
 		f.Chunks = append(f.Chunks, e)
 	}

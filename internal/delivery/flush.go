@@ -108,7 +108,9 @@ type Flush struct {
 	mu      sync.Mutex
 	counted int // counted as taken in, by this flush or an earlier one
 	settled []uint64
-	done    int // bits set in settled
+	done    int             // bits set in settled
+	parted  map[int]*parted // records that go out in parts
+	parts   []part          // what the indexes that Part returned stand for
 	ended   bool
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -133,7 +135,7 @@ func (d *Delivery) Begin(c Chunk) *Flush {
 	f.key = key
 	f.settled = f.room[:0]
 	if m != nil {
-		f.before, f.counted, f.done = m.settled, m.records, m.done
+		f.before, f.counted, f.done, f.parted = m.settled, m.records, m.done, m.parted
 		f.settled = append(f.settled, m.settled...)
 	}
 	return f
@@ -189,7 +191,7 @@ func (f *Flush) countTo(n int) {
 // Sent settles n records as delivered; index gives the k-th one's index.
 func (f *Flush) Sent(n int, index func(k int) int) {
 	f.fails(false)
-	f.d.Add(Sent, f.settle(n, index))
+	f.d.Add(Sent, f.settle(nil, n, index))
 }
 
 // fails notes whether the last answer was a failure.
@@ -203,7 +205,7 @@ func (f *Flush) fails(is bool) {
 
 // Drop settles n records as given up for reason; index gives the k-th one's index.
 func (f *Flush) Drop(why Reason, n int, index func(k int) int) {
-	f.d.Counters.Drop(why, f.settle(n, index))
+	f.d.Counters.Drop(why, f.settle(&why, n, index))
 }
 
 // DropRecord settles one record as given up for reason.
@@ -211,9 +213,11 @@ func (f *Flush) DropRecord(why Reason, i int) {
 	f.Drop(why, 1, func(int) int { return i })
 }
 
-// settle returns how many of the records were not settled before. They are
-// counted as taken in by then, so that nobody ever sees more sent than taken in.
-func (f *Flush) settle(n int, index func(k int) int) (fresh int) {
+// settle settles records as delivered, or dropped for reason why if that is not
+// nil. It returns how many of them were not settled before, less those that are
+// delivered in part, which it counts as dropped. They are counted as taken in by
+// then, so that nobody ever sees more sent than taken in.
+func (f *Flush) settle(why *Reason, n int, index func(k int) int) (fresh int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
@@ -221,16 +225,24 @@ func (f *Flush) settle(n int, index func(k int) int) (fresh int) {
 	}
 	for k := range n {
 		i := index(k)
+		if i < 0 {
+			if i = f.settlePart(i, why); i < 0 {
+				continue
+			}
+		}
 		f.countTo(i + 1)
 		for i>>6 >= len(f.settled) {
 			f.settled = append(f.settled, 0)
 		}
 		if bit := uint64(1) << (i & 63); f.settled[i>>6]&bit == 0 {
 			f.settled[i>>6] |= bit
+			f.done++
+			if why == nil && f.spoiled(i) {
+				continue
+			}
 			fresh++
 		}
 	}
-	f.done += fresh
 	return fresh
 }
 
@@ -244,6 +256,7 @@ func (f *Flush) End(broken error) Result {
 	f.release()
 	// Not against the records walked this time: an earlier flush may have got further.
 	left := f.counted - f.done
+	parted := f.unfinished()
 	f.mu.Unlock()
 	f.d.Add(Skipped, f.skipped)
 	defer f.d.summarize()
@@ -253,7 +266,7 @@ func (f *Flush) End(broken error) Result {
 			key := f.d.ledger.key(f.chunk)
 			f.key = &key
 		}
-		f.d.ledger.keep(memory{key: *f.key, records: f.counted, settled: f.settled, done: f.done})
+		f.d.ledger.keep(memory{key: *f.key, records: f.counted, settled: f.settled, done: f.done, parted: parted})
 		return Retry
 	}
 	if broken != nil {

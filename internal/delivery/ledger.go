@@ -54,13 +54,21 @@ type memory struct {
 	settled []uint64 // one bit a record; a record beyond its end is not settled
 	done    int      // bits set
 	kept    time.Time
+
+	parted map[int]*parted // by record; nil: none
 }
 
 // memorySize is what an entry takes besides its tag and bits: the memory itself, its
 // place in the list and in the map (TestLedgerMemory).
 const memorySize = 320
 
-func (m *memory) size() int { return memorySize + len(m.key.tag) + 8*cap(m.settled) }
+func (m *memory) size() int {
+	n := memorySize + len(m.key.tag) + 8*cap(m.settled)
+	for _, p := range m.parted {
+		n += p.size()
+	}
+	return n
+}
 
 // NewLedger returns an empty ledger. forget is called with the number of
 // unsettled records of each entry that ends unused, and with whether that is

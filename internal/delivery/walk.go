@@ -75,6 +75,26 @@ func (f *Flush) Truncated(option string, limit int) {
 	f.d.Said.Warn("truncated", "a record of tag %q was cut to option %s, %d bytes", f.chunk.Tag, option, limit)
 }
 
+// Split counts a record that is larger than limit bytes and sent in parts, and says
+// which option has the limit.
+func (f *Flush) Split(option string, limit int) {
+	f.d.Add(Parted, 1)
+	if f.d.Said.Repeated("split") {
+		return
+	}
+	f.d.Said.Warn("split", "a record of tag %q is larger than option %s, %d bytes, and is sent in parts", f.chunk.Tag, option, limit)
+}
+
+// TooLarge drops a record that is larger than limit bytes, and says which option
+// has the limit.
+func (f *Flush) TooLarge(i int, option string, limit int) {
+	f.DropRecord(TooLarge, i)
+	if f.d.Said.Repeated("too large") {
+		return
+	}
+	f.d.Said.Warn("too large", "a record of tag %q was dropped: it is larger than option %s, %d bytes", f.chunk.Tag, option, limit)
+}
+
 // Finish ends a flush like End, and says when its chunk is given up.
 func (f *Flush) Finish(broken error) Result {
 	result := f.End(broken)

@@ -73,3 +73,9 @@ func (p *Pick) Value(buf *[]byte, body []byte) (value []byte, found Found) {
 	*buf = p.filter.Append((*buf)[:0], body)
 	return *buf, found
 }
+
+// IsContainer says whether a msgpack value is a map or an array.
+func IsContainer(value []byte) bool {
+	c := value[0]
+	return c >= 0x80 && c <= 0x9f || c >= 0xdc && c <= 0xdf
+}

@@ -60,6 +60,25 @@ func CutEscaped(escaped []byte, limit int) (n, size int) {
 	return n, size
 }
 
+// CutInside returns the length of the longest prefix of escaped, which is the
+// inside of a JSON string, that has at most limit bytes and ends neither within
+// an escape nor within a UTF-8 character.
+func CutInside(escaped []byte, limit int) (n int) {
+	for n < len(escaped) {
+		plain := bytes.IndexByte(escaped[n:], '\\')
+		if plain < 0 || n+plain > limit {
+			return n + CutText(escaped[n:], limit-n)
+		}
+		n += plain
+		length, _ := escapeAt(escaped[n:])
+		if length == 0 || n+length > limit {
+			return n
+		}
+		n += length
+	}
+	return n
+}
+
 // escapeAt tells how long the escape at the start of s is, and for how many
 // bytes of UTF-8 it stands. The length is 0 if the escape is not all there.
 func escapeAt(s []byte) (length, size int) {

@@ -11,6 +11,7 @@ import (
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/parts"
 	"aws-for-fluent-bit/internal/timefmt"
 )
 
@@ -31,6 +32,7 @@ type Form struct {
 	newline    bool
 	compressor *compress.Compressor // nil: none
 	limit      int                  // bytes of one record, partition key included
+	tooBig     parts.TooBig         // what becomes of one that has more
 	concat     bool                 // records are put together, and then compressed
 }
 
@@ -38,7 +40,7 @@ type Form struct {
 //
 //	data_keys, exclude_keys, log_key, log_key_missing, replace_dots, time_key,
 //	time_key_format, time_key_timezone, compression, simple_aggregation,
-//	max_record_size
+//	max_record_size, too_big
 //
 // newline says whether each record ends with one; limit is the service's own
 // for one record, and most what max_record_size may raise it to.
@@ -48,6 +50,7 @@ func ParseForm(s *options.Set, newline bool, limit, most int) Form {
 		newline: newline,
 		concat:  s.Bool("simple_aggregation", false),
 		limit:   s.Size("max_record_size", limit, minRecordSize, most),
+		tooBig:  parts.ParseTooBig(s),
 	}
 	f.pick = fields.ParsePick(s)
 	f.shape.Keys = f.pick.TakeTops()
@@ -93,6 +96,8 @@ type Writer struct {
 	time   []byte
 	memo   jsonenc.Memo // of records that are sent whole
 	concat Concat       // see Concat
+
+	pending *pending // parts of the last record, see EachPart; nil: none
 }
 
 var writers = sync.Pool{New: func() any { return new(Writer) }}
@@ -108,6 +113,7 @@ func (f *Form) NewWriter(flush *delivery.Flush) *Writer {
 // or what they returned any more.
 func (w *Writer) Free() {
 	w.f, w.flush, w.concat.send = nil, nil, nil
+	w.pending = nil
 	if cap(w.text)+cap(w.picked)+cap(w.data)+cap(w.concat.texts) <= maxPooled {
 		writers.Put(w)
 	}
@@ -116,7 +122,8 @@ func (w *Writer) Free() {
 // Write returns an event as the service is to get it, or as it is to be put
 // together with others (Concatenates): in at most the record limit less the key
 // bytes of its partition key. The result is valid until the next call of a
-// method. A record that cannot be sent is dropped from the flush, and ok is false.
+// method. ok is false for a record that cannot be sent, which is dropped from the
+// flush, and for one that is to be sent in parts: these EachPart gives.
 func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 	text, err := w.appendText(w.text[:0], ev)
 	w.text = text
@@ -127,6 +134,7 @@ func (w *Writer) Write(i int, ev *chunk.Event, key int) (data []byte, ok bool) {
 		w.flush.Malformed(i, err)
 	case len(text) == 0:
 		w.flush.DropRecord(delivery.Empty, i)
+	case w.f.tooBig != parts.Cut && w.tooBig(i, ev, key):
 	case w.f.compressor == nil:
 		return w.cut(w.f.limit - key), true
 	case w.f.concat:
@@ -149,7 +157,7 @@ func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error)
 	case found == fields.Missing:
 		return dst, errNoLogKey
 	case found == fields.Value:
-		if f.shape.ReplaceDots != nil && isContainer(value) {
+		if f.shape.ReplaceDots != nil && fields.IsContainer(value) {
 			inner := jsonenc.Shape{ReplaceDots: f.shape.ReplaceDots}
 			return inner.AppendJSON(dst, value, nil)
 		}
@@ -163,12 +171,6 @@ func (w *Writer) appendText(dst []byte, ev *chunk.Event) (out []byte, err error)
 		out, _, err = w.memo.AppendJSON(dst, value)
 	}
 	return out, err
-}
-
-// isContainer reports whether a msgpack value is a map or an array.
-func isContainer(value []byte) bool {
-	c := value[0]
-	return c >= 0x80 && c <= 0x9f || c >= 0xdc && c <= 0xdf
 }
 
 // ending is what ends each record.
@@ -228,10 +230,10 @@ func (w *Writer) Together(texts []byte, key int) []byte {
 
 // Room is how many bytes of text records that are put together may have, their
 // partition key included. What is compressed only then must not become too large
-// by it: a random text grows by a sixth in snappy's worst case.
+// by it.
 func (f *Form) Room() int {
 	if f.concat && f.compressor != nil {
-		return f.limit - f.limit/6 - 64
+		return sure(f.limit)
 	}
 	return f.limit
 }

@@ -27,6 +27,7 @@ func Good(own map[string]string) map[string]string {
 		"compression":        "ZSTD",
 		"simple_aggregation": "true",
 		"concurrency":        "64",
+		"too_big":            "Split",
 
 		"endpoint":             "http://127.0.0.1:1234/",
 		"port":                 "1234",
@@ -81,6 +82,7 @@ var Bad = [][3]string{
 	{"compression", "arrow", "none, gzip, zlib, zstd, snappy"},
 	{"max_record_size", "4095", "a size from 4096 to"},
 	{"max_record_size", "lots", "a size from"},
+	{"too_big", "keep", "cut, split, drop"},
 	{"simple_aggregation", "2", "true, on"},
 	{"concurrency", "0", "a whole number from 1 to 64"},
 	{"concurrency", "65", "a whole number from 1 to 64"},

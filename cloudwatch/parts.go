@@ -1,0 +1,36 @@
+package cloudwatch
+
+import (
+	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/fields"
+	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/parts"
+)
+
+// split writes a record that is too large as several events of one time, so that
+// they keep their order. value is what is sent of it, as text if that is what it
+// is, and known to be writable.
+func (p *Plugin) split(out *sender, t target, ev *chunk.Event, i int, value []byte, asText bool) {
+	text, write := []byte(nil), jsonenc.AppendJSON
+	if asText {
+		write = jsonenc.AppendText
+	}
+	text, _, _ = write(text, value)
+	var s parts.Splitter
+	s.Set(text, !asText || fields.IsContainer(value), parts.ID(ev, i))
+	n := s.Split(p.maxEvent)
+	out.flush.Split("max_event_size", p.maxEvent)
+	millis := ev.Time.UnixMilli()
+	for k := range n {
+		index, fresh := out.flush.Part(i, k, n)
+		if !fresh {
+			continue
+		}
+		text = s.Append(text[:0], k)
+		b := out.batch(t)
+		start := b.open(millis)
+		b.body = jsonenc.AppendQuoted(b.body[:len(b.body)-1], text)
+		b.body = b.body[:len(b.body)-1] // close writes the mark
+		out.close(b, start, millis, len(text), index)
+	}
+}
