@@ -74,7 +74,7 @@ func TestCountersString(t *testing.T) {
 			add(In, 99, Sent, 10, Resent, 1, Truncated, 2, Parted, 12, RandomKey, 3, DefaultName, 4, SentWhole, 11, Requests, 5, Throttled, 6, Failed, 7,
 				Bytes, 8, Retries, 9, Skipped, 10, Malformed, 1, Empty, 2, MissingKey, 3, TooOld, 4, TooNew, 5, Expired, 6, TooLarge, 7, Refused, 8, Abandoned, 9),
 			"in 99, sent 10, dropped malformed 1, dropped empty 2, dropped missing_key 3, dropped too_old 4, dropped too_new 5, " +
-				"dropped expired 6, dropped too_large 7, dropped refused 8, dropped abandoned 9, pending 44, truncated 2, " +
+				"dropped expired 6, dropped too_large 7, dropped refused 8, dropped abandoned 9, pending 44, truncated 2, split 12, " +
 				"random partition keys 3, to default names 4, sent whole 11, resent 1, skipped 10, throttled 6, failed requests 7, " +
 				"chunks given back 9, requests 5, request bytes 8",
 		},
