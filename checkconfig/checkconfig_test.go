@@ -100,9 +100,10 @@ func TestCheck(t *testing.T) {
 			"f.conf:5: output cloudwatch: hint: option retry_limit: the variable L is not set here, so the option is not checked"}},
 		"@SET": {"@SET region=us-east-2\n@SET n=0\n" + strings.Replace(outputWith("concurrency ${n}"), "us-east-1", "${region}", 1), []string{
 			`f.conf:11: output cloudwatch: option concurrency: cannot use "0": allowed is a whole number from 1 to 64`}},
-		"files elsewhere": {outputWith("ca_bundle /none/ca.pem", "ledger_path /none"), []string{
+		"files elsewhere": {outputWith("ca_bundle /none/ca.pem", "ledger_path /none", "credentials_file /none/credentials"), []string{
 			`f.conf:9: output cloudwatch: hint: option ca_bundle: "/none/ca.pem" is to be where fluent bit runs, and is not looked for here`,
-			`f.conf:10: output cloudwatch: hint: option ledger_path: "/none" is to be where fluent bit runs, and is not looked for here`}},
+			`f.conf:10: output cloudwatch: hint: option ledger_path: "/none" is to be where fluent bit runs, and is not looked for here`,
+			`f.conf:11: output cloudwatch: hint: option credentials_file: "/none/credentials" is to be where fluent bit runs, and is not looked for here`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, status := result(t, write(t, "f.conf", test.text), "f.conf", environment("ADDRESS", "127.0.0.1:1", "EMPTY", ""))

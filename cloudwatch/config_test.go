@@ -104,6 +104,7 @@ var good = map[string]string{
 	"use_dualstack":        "", // not with endpoint
 	"proxy_url":            "proxy:3128",
 	"no_proxy":             "localhost, 10.0.0.0/8",
+	"credentials_file":     "", // a file, and not with credentials_endpoint
 	"ca_bundle":            "", // a file
 	"tls_min_version":      "1.3",
 	"extra_user_agent":     "fleet-7",
@@ -212,6 +213,7 @@ var bad = []struct{ option, value, allowed string }{
 	{"use_fips", "perhaps", "true, on, yes, 1, false, off, no or 0"},
 	{"use_dualstack", "perhaps", "true, on, yes, 1, false, off, no or 0"},
 	{"proxy_url", "ftp://proxy", "URL of a proxy"},
+	{"credentials_file", "/nowhere/credentials", "a readable file with shared credentials"},
 	{"ca_bundle", "/nowhere/ca.pem", "a readable file with PEM certificates"},
 	{"tls_min_version", "1.1", "1.2, 1.3"},
 	{"auto_retry_requests", "sometimes", "true, on, yes, 1, false, off, no or 0"},

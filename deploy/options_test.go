@@ -198,7 +198,7 @@ func TestEveryOptionIsShown(t *testing.T) {
 			switch option {
 			case "log_stream_name":
 				delete(one, "log_stream_prefix") // "or", as the file says
-			case "ca_bundle":
+			case "ca_bundle", "credentials_file":
 				one[option] = bundle
 			case "ledger_path":
 				one[option] = dir

@@ -2,6 +2,7 @@ package awsx
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -274,8 +275,14 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 			}
 		}),
 	}
-	if o.Profile != "" {
-		load = append(load, config.WithSharedConfigProfile(o.Profile))
+	profile := o.Profile
+	if o.CredentialsFile != "" {
+		load = append(load, config.WithSharedCredentialsFiles([]string{o.CredentialsFile}))
+		// Without a profile that is asked for, the environment would come before the file.
+		profile = cmp.Or(profile, config.DefaultSharedConfigProfile)
+	}
+	if profile != "" {
+		load = append(load, config.WithSharedConfigProfile(profile))
 	}
 	if bundle != nil {
 		load = append(load, config.WithCustomCABundle(bytes.NewReader(bundle)))

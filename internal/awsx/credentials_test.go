@@ -402,6 +402,12 @@ func TestDefaultChain(t *testing.T) {
 	}{
 		"environment": {map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": secret}, Options{}, "key", ""},
 		"shared file": {nil, Options{}, "key", ""},
+		"a file": {map[string]string{"AWS_ACCESS_KEY_ID": "other", "AWS_SECRET_ACCESS_KEY": "other", "AWS_SHARED_CREDENTIALS_FILE": "none"},
+			Options{CredentialsFile: shared}, "key", ""},
+		"a file's profile": {map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "none", "AWS_PROFILE": "none"},
+			Options{CredentialsFile: shared, Profile: "default"}, "key", ""},
+		"a file's profile, for a role": {map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "none", "AWS_PROFILE": "none"},
+			Options{CredentialsFile: shared, RoleARN: farRole, STSEndpoint: srv.URL}, "AssumeRole", farRole},
 		"profile's role": {map[string]string{"AWS_ACCESS_KEY_ID": "other"}, Options{Profile: "chained", STSEndpoint: srv.URL},
 			"AssumeRole", farRole},
 		"profile's process":      {nil, Options{Profile: "process"}, "key", ""},

@@ -36,6 +36,7 @@ type Options struct {
 	Endpoint string // URL of the service; "": the region's own
 
 	Profile             string // of the shared config and credentials files
+	CredentialsFile     string // shared credentials; "": AWS_SHARED_CREDENTIALS_FILE or the home's
 	CredentialsEndpoint string // URL that answers with credentials, instead of the default chain
 	EKSRoleARN          string // assumed first, with the credentials above
 	RoleARN             string // assumed with what comes out of the above
@@ -79,6 +80,7 @@ func ParseOptions(s *options.Set, service string) Options {
 		STSEndpoint:         parseEndpoint(s, "sts_endpoint"),
 		CredentialsEndpoint: parseCredentialsEndpoint(s),
 		Profile:             s.String("profile", ""),
+		CredentialsFile:     s.String("credentials_file", ""),
 		EKSRoleARN:          strings.TrimSpace(os.Getenv("EKS_POD_EXECUTION_ROLE")),
 		RoleARN:             s.String("role_arn", ""),
 		ExternalID:          s.String("external_id", ""),
@@ -126,6 +128,14 @@ func (o *Options) check(s *options.Set) {
 	}
 	if o.Endpoint != "" && o.UseDualStack {
 		s.Conflict("options use_dualstack and endpoint: give one of them; with an endpoint, name a dual-stack one")
+	}
+	if o.CredentialsFile != "" {
+		if _, err := os.ReadFile(o.CredentialsFile); err != nil {
+			s.Fail("credentials_file", o.CredentialsFile, "a readable file with shared credentials ("+err.Error()+")")
+		}
+		if o.CredentialsEndpoint != "" {
+			s.Conflict("options credentials_file and credentials_endpoint: both are set, allowed is one of them")
+		}
 	}
 	if o.CABundle != "" {
 		if _, err := readCABundle(o.CABundle); err != nil {
@@ -247,6 +257,7 @@ func (o Options) String() string {
 	}
 	add("endpoint", o.Endpoint)
 	add("profile", o.Profile)
+	add("credentials_file", o.CredentialsFile)
 	if o.CredentialsEndpoint != "" {
 		// Its path or query may be the secret that opens it.
 		u, err := url.Parse(o.CredentialsEndpoint)

@@ -49,8 +49,9 @@ func TestParseOptionsAll(t *testing.T) {
 	if err != nil || o != want {
 		t.Errorf("got  %+v, %v\nwant %+v", o, err, want)
 	}
-	o, err = parse(map[string]string{"use_fips": "on", "use_dualstack": "on", "http_request_timeout": "0"})
-	if err != nil || !o.UseFIPS || !o.UseDualStack || o.Timeout != DefaultTimeout {
+	file := writeFile(t, "credentials", "")
+	o, err = parse(map[string]string{"use_fips": "on", "use_dualstack": "on", "http_request_timeout": "0", "credentials_file": file})
+	if err != nil || !o.UseFIPS || !o.UseDualStack || o.Timeout != DefaultTimeout || o.CredentialsFile != file {
 		t.Errorf("got %+v, %v", o, err)
 	}
 }
@@ -95,7 +96,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		{"role_duration", "1m"}, {"role_duration", "13h"}, {"role_duration", "x"},
 		{"use_fips", "maybe"}, {"use_dualstack", "maybe"}, {"auto_retry_requests", "maybe"},
 		{"proxy_url", "ftp://h"}, {"proxy_url", "http://"}, {"proxy_url", "ftp://me:s3cret@h"}, {"proxy_url", "http://h/path"}, {"proxy_url", "me:s3cr et@h"},
-		{"ca_bundle", "/no/such/file"}, {"ca_bundle", empty},
+		{"ca_bundle", "/no/such/file"}, {"credentials_file", "/no/such/file"}, {"credentials_file", "/"}, {"ca_bundle", empty},
 		{"tls_min_version", "1.0"},
 		{"http_request_timeout", "-1"}, {"http_request_timeout", "2h"}, {"http_request_timeout", "soon"},
 		{"port", "0"}, {"port", "70000"}, {"port", "x"},
@@ -122,11 +123,13 @@ func TestParseOptionsRefuses(t *testing.T) {
 }
 
 func TestParseOptionsConflicts(t *testing.T) {
+	file := writeFile(t, "credentials", "")
 	for name, conf := range map[string]map[string]string{
-		"use_fips":      {"endpoint": "h", "use_fips": "on"},
-		"use_dualstack": {"endpoint": "h", "use_dualstack": "on"},
-		"port 8443":     {"port": "8443"},
-		"two ports":     {"port": "8443", "endpoint": "h:443"},
+		"a file and an endpoint": {"credentials_file": file, "credentials_endpoint": "http://h"},
+		"use_fips":               {"endpoint": "h", "use_fips": "on"},
+		"use_dualstack":          {"endpoint": "h", "use_dualstack": "on"},
+		"port 8443":              {"port": "8443"},
+		"two ports":              {"port": "8443", "endpoint": "h:443"},
 	} {
 		if _, err := parse(conf); err == nil {
 			t.Errorf("%s: no error", name)
@@ -146,11 +149,11 @@ func TestParseOptionsConflicts(t *testing.T) {
 }
 
 func TestOptionsString(t *testing.T) {
-	o := Options{Region: "r", Endpoint: "https://h", Profile: "p", CredentialsEndpoint: "http://h/s3cret?t=s3cret", EKSRoleARN: "e",
+	o := Options{Region: "r", Endpoint: "https://h", Profile: "p", CredentialsFile: "f", CredentialsEndpoint: "http://h/s3cret?t=s3cret", EKSRoleARN: "e",
 		RoleARN: "a", ExternalID: "s3cret", RoleSessionName: "n", STSEndpoint: "https://s", UseFIPS: true, UseDualStack: true,
 		ProxyURL: "http://me:s3cret@proxy", NoProxy: "x", CABundle: "c"}
 	got := fmt.Sprint(o)
-	want := "region=r endpoint=https://h profile=p credentials_endpoint=http://h eks_pod_execution_role=e role_arn=a external_id=(set)" +
+	want := "region=r endpoint=https://h profile=p credentials_file=f credentials_endpoint=http://h eks_pod_execution_role=e role_arn=a external_id=(set)" +
 		" role_session_name=n sts_endpoint=https://s use_fips=true use_dualstack=true proxy_url=http://me:xxxxx@proxy no_proxy=x ca_bundle=c http_request_timeout=10s"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

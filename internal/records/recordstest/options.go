@@ -42,6 +42,7 @@ func Good(own map[string]string) map[string]string {
 		"use_dualstack":        "", // not with endpoint
 		"proxy_url":            "proxy:3128",
 		"no_proxy":             "localhost, 10.0.0.0/8",
+		"credentials_file":     "", // a file, and not with credentials_endpoint
 		"ca_bundle":            "", // a file
 		"tls_min_version":      "1.3",
 		"extra_user_agent":     "fleet-7",
@@ -97,6 +98,7 @@ var Bad = [][3]string{
 	{"use_fips", "maybe", "true, on"},
 	{"use_dualstack", "maybe", "true, on"},
 	{"proxy_url", "ftp://p", "a host:port, or"},
+	{"credentials_file", "/does/not/exist", "a readable file with shared credentials"},
 	{"ca_bundle", "/does/not/exist", "a readable file with PEM certificates"},
 	{"tls_min_version", "1.1", "1.2, 1.3"},
 	{"auto_retry_requests", "maybe", "true, on"},
