@@ -28,6 +28,7 @@ type event struct {
 	start, end int   // its JSON object in the batch's body
 	size       int   // message bytes and eventOverhead
 	record     int   // its index in the chunk
+	retimed    bool  // its time is that of sending, as the service did not take its own
 }
 
 // batch is one PutLogEvents call in the making. Its body is the request's own

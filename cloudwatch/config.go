@@ -36,6 +36,7 @@ type config struct {
 	asked         settings     // all that the options have a say on
 	maxEvent      int          // bytes of one message
 	tooBig        parts.TooBig // what becomes of one that has more
+	outOfRange    outOfRange   // what becomes of events whose time the service does not take
 	concurrency   int          // calls in flight within one flush
 }
 
@@ -89,6 +90,7 @@ func parseConfig(s *options.Set) config {
 		existing:     s.OneOf("existing_group", defaultExisting, keepGroup, retentionOfOld, updateGroup),
 		maxEvent:     s.Size("max_event_size", maxEventBytes, parts.MinLimit, maxEventBytes),
 		tooBig:       parts.ParseTooBig(s),
+		outOfRange:   parseOutOfRange(s),
 		concurrency:  s.Int("concurrency", 4, 1, 64),
 	}
 	if s.OneOf("log_format", "json", "json", "json/emf") == "json/emf" {

@@ -88,6 +88,8 @@ var good = map[string]string{
 	"existing_group":                "Update",
 	"max_event_size":                "256K",
 	"too_big":                       "Split",
+	"out_of_range":                  "Stream",
+	"out_of_range_stream":           "late",
 	"log_group_deletion_protection": "on",
 	"concurrency":                   "64",
 
@@ -156,7 +158,7 @@ func TestEveryOption(t *testing.T) {
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
 		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, kmsKey: testKMSKey, protect: aws.Bool(true), existing: "update",
 		asked:    retention | groupTags | kmsKey | protection,
-		maxEvent: 262_144, tooBig: parts.Split, concurrency: 64,
+		maxEvent: 262_144, tooBig: parts.Split, outOfRange: outOfRange{true, "late"}, concurrency: 64,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -199,6 +201,8 @@ var bad = []struct{ option, value, allowed string }{
 	{"max_event_size", "255", "a size from 256"},
 	{"max_event_size", "big", "a size from 256"},
 	{"too_big", "keep", "cut, split, drop"},
+	{"out_of_range", "later", "drop, now, stream"},
+	{"out_of_range_stream", "a:b", "up to 512 bytes, without : and *"},
 	{"concurrency", "0", "a whole number from 1 to 64"},
 	{"concurrency", "65", "a whole number from 1 to 64"},
 

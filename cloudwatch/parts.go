@@ -10,7 +10,7 @@ import (
 // split writes a record that is too large as several events of one time, so that
 // they keep their order. value is what is sent of it, as text if that is what it
 // is, and known to be writable.
-func (p *Plugin) split(out *sender, t target, ev *chunk.Event, i int, value []byte, asText bool) {
+func (p *Plugin) split(out *sender, t target, millis int64, ev *chunk.Event, i int, value []byte, asText bool) {
 	text, write := []byte(nil), jsonenc.AppendJSON
 	if asText {
 		write = jsonenc.AppendText
@@ -20,7 +20,6 @@ func (p *Plugin) split(out *sender, t target, ev *chunk.Event, i int, value []by
 	s.Set(text, !asText || fields.IsContainer(value), parts.ID(ev, i))
 	n := s.Split(p.maxEvent)
 	out.flush.Split("max_event_size", p.maxEvent)
-	millis := ev.Time.UnixMilli()
 	for k := range n {
 		index, fresh := out.flush.Part(i, k, n)
 		if !fresh {

@@ -93,8 +93,11 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	if substitute {
 		p.Add(delivery.DefaultName, 1)
 	}
-	b := out.batch(t)
 	millis := ev.Time.UnixMilli()
+	if p.outOfRange.now {
+		t, millis = out.inRange(t, millis)
+	}
+	b := out.batch(t)
 	start := b.open(millis)
 	text := len(b.body)
 	size, err := b.appendMessage(value, found == fields.Value)
@@ -109,7 +112,7 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 		if p.tooBig == parts.Drop {
 			f.TooLarge(i, "max_event_size", p.maxEvent)
 		} else {
-			p.split(out, t, ev, i, value, found == fields.Value)
+			p.split(out, t, millis, ev, i, value, found == fields.Value)
 		}
 		return
 	case size > p.maxEvent:

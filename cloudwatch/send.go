@@ -30,6 +30,9 @@ type sender struct {
 	tools  chan struct{} // and for each group and stream that may be in the making
 	lanes  map[target]*lane
 	wait   sync.WaitGroup
+
+	mu   sync.Mutex // guards late
+	late []*batch   // of events that were left out for their time, see retime
 }
 
 // lane is the queue of full batches of one stream.
@@ -126,6 +129,13 @@ func (s *sender) run(l *lane) {
 // finish sends what is open and waits for all calls.
 func (s *sender) finish() {
 	s.flush.CountIn()
+	s.finishOpen()
+	for _, b := range s.late {
+		s.deliver(b)
+	}
+}
+
+func (s *sender) finishOpen() {
 	if len(s.open) == 1 && s.lanes == nil {
 		s.deliver(s.last) // the common case: one batch in all needs no goroutine
 		return
@@ -364,9 +374,9 @@ func within(index *int, low, high, def int) int {
 	return min(max(*index, low), high)
 }
 
-// reject settles the events from i to j as dropped.
+// reject settles the events from i to j as dropped, or has them sent otherwise.
 func (s *sender) reject(b *batch, why delivery.Reason, i, j int) {
-	if i >= j {
+	if i >= j || s.retime(b, why, i, j) {
 		return
 	}
 	s.flush.Drop(why, j-i, func(k int) int { return b.record(i + k) })

@@ -37,6 +37,7 @@ const (
 	Resent                     // records sent again after a refusal or a lost answer
 	Truncated                  // records cut to the service's limit
 	Parted                     // records sent in parts
+	Retimed                    // records sent with the time of sending
 	RandomKey                  // records without a usable partition key of their own
 	DefaultName                // records sent to a default group or stream
 	SentWhole                  // records sent whole since they lack the key that is to be sent
@@ -56,6 +57,7 @@ var counterNames = [numCounters][2]string{
 	{"records_resent_total", "Records sent again after a refusal or a lost answer."},
 	{"records_truncated_total", "Records cut to the service's limit."},
 	{"records_split_total", "Records sent in parts, as they are larger than the service takes."},
+	{"records_retimed_total", "Records sent with the time of sending, as the service does not take their own."},
 	{"records_random_key_total", "Records without a usable partition key of their own."},
 	{"records_default_name_total", "Records sent to a default log group or log stream."},
 	{"records_whole_total", "Records sent whole since they lack the log key."},
@@ -166,6 +168,7 @@ func (cs *Counters) String() string {
 	add("pending", a.pending)
 	add("truncated", a.count[Truncated])
 	add("split", a.count[Parted])
+	add("retimed", a.count[Retimed])
 	add("random partition keys", a.count[RandomKey])
 	add("to default names", a.count[DefaultName])
 	add("sent whole", a.count[SentWhole])
