@@ -32,17 +32,16 @@ cover: ## statements that tests run, by package; the C boundary and the way thro
 	echo "of the built library, driven from C and by fluent-bit:"; \
 	go tool covdata percent -i="$$dir/run" | awk '{ printf "  %-42s %s\n", $$1, $$3 }'
 
-# A tool that changes conditions, numbers and signs one by one, and runs the tests
-# of the package: a change that lives is one that they do not notice. Sampled by
-# time: MINUTES for each package of MUTATE.
-GREMLINS := go run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
-MUTATE   ?= ./internal/chunk ./internal/jsonenc ./internal/options ./internal/template ./internal/timefmt ./internal/compress \
-            ./internal/records ./internal/delivery ./internal/awsx ./cloudwatch ./kinesis ./firehose
-MINUTES  ?= 5
+# Operators are changed one by one and the package's tests run each time: a change
+# that lives is one that they do not notice, and is in the list or wrong. Of the
+# packages of MUTATE; AGAIN=-again leaves out what was killed the last time, of the
+# same code.
+GREMLINS := github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
+MUTATE   ?= ./internal/chunk ./internal/jsonenc ./internal/options ./internal/template ./internal/fields ./internal/timefmt ./internal/compress \
+            ./internal/records ./internal/delivery ./internal/awsx ./internal/flb ./cloudwatch ./kinesis ./firehose
+AGAIN    ?=
 
-mutation: ## changes to the code that no test notices, by gremlins: MUTATE are packages, MINUTES the time for each
-	@if ! why=$$($(GREMLINS) --version 2>&1); then echo "SKIP mutation: cannot get gremlins: $$(echo "$$why" | tail -n 1)"; exit 0; fi; \
-	for p in $(MUTATE); do \
-	  echo "=== $$p"; \
-	  nice -n 19 timeout $(MINUTES)m $(GREMLINS) unleash --workers 1 --timeout-coefficient 10 -S lc $$p 2>/dev/null || true; \
-	done
+mutation: ## changes to the code that no test notices and that conformance/mutants.md has no argument for
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	if ! why=$$(GOBIN="$$dir" go install $(GREMLINS) 2>&1); then echo "SKIP mutation: cannot get gremlins: $$(echo "$$why" | tail -n 1)"; exit 0; fi; \
+	nice -n 19 go run ./internal/mutants -gremlins "$$dir/gremlins" -argued conformance/mutants.md -keep $(BIN)/mutants $(AGAIN) $(MUTATE)

@@ -32,6 +32,24 @@ func TestEdges(t *testing.T) {
 			t.Error("and the next one is taken too")
 		}
 	})
+	t.Run("where a chunk ends that ends with a header", func(t *testing.T) {
+		for data, want := range map[string]int{
+			"\xdc\x00\x02": 3, "\xdd\x00\x00\x00\x02": 5, "\x92\xdc\x00\x02": 4,
+			"\xdc\x00": 0, "\xdd\x00\x00\x00": 0, "\x92\xdc\x00": 1,
+		} {
+			r := NewReader([]byte(data))
+			_, err := r.Next()
+			var bad *SyntaxError
+			if !errors.As(err, &bad) || bad.Offset != want {
+				t.Errorf("%q: got %v, want byte %d", data, err, want)
+			}
+		}
+	})
+	t.Run("the least of the short negative numbers", func(t *testing.T) {
+		if _, _, odd := readTime([]byte{0xe0}); !strings.Contains(odd, "negative") {
+			t.Errorf("got %q", odd)
+		}
+	})
 	t.Run("a key behind its map", func(t *testing.T) {
 		for _, body := range []string{"\x82\xa1a\x81\xa1x\x01\xa1b\x02", "\x82\xa1a\x80\xa1b\x02", "\x81\xa1a\x01\xa1b\x02"} {
 			for _, path := range [][]string{{"a", "b"}, {"b", "a"}, {"c"}} {

@@ -12,7 +12,7 @@ import "encoding/binary"
 func Lookup(body []byte, path []string) (value []byte, ok bool) {
 	i := 0
 	for _, name := range path {
-		if i = findKey(body, i, name); i < 0 {
+		if i, ok = findKey(body, i, name); !ok {
 			return nil, false
 		}
 	}
@@ -23,65 +23,56 @@ func Lookup(body []byte, path []string) (value []byte, ok bool) {
 	return body[i:end:end], true
 }
 
-// findKey returns the place of the value under name in the map at i, or -1.
-func findKey(b []byte, i int, name string) int {
+// findKey returns the place of the value under name in the map at i.
+func findKey(b []byte, i int, name string) (value int, ok bool) {
 	i, n := mapHeader(b, i)
 	for ; n > 0; n-- {
-		start, end := stringAt(b, i)
-		if end > len(b) {
-			return -1
+		var bad string
+		start, h := i, 1
+		if i < len(b) && b[i]&0xe0 == 0xa0 { // fixstr, as nearly all keys are
+			i = min(i+1+int(b[i]&0x1f), len(b))
+		} else if i, bad = skip(b, i); bad != "" {
+			return 0, false
+		} else {
+			h = stringHeader(b[start])
 		}
-		bad := ""
-		if start < 0 { // not a string: it can only be passed over
-			end, bad = skip(b, i)
-		} else if string(b[start:end]) == name {
-			return end
+		if h > 0 && string(b[start+h:i]) == name {
+			return i, true
 		}
-		if bad != "" {
-			return -1
-		}
-		if i, bad = skip(b, end); bad != "" {
-			return -1
+		if i, bad = skip(b, i); bad != "" {
+			return 0, false
 		}
 	}
-	return -1
+	return 0, false
 }
 
-// mapHeader returns the place of the first key and the number of entries of
-// the map at i, or -1 if there is none.
+// mapHeader returns the place of the first key and the number of entries of the
+// map at i, or -1 if there is no map there, or not even all of its header.
 func mapHeader(b []byte, i int) (next, n int) {
-	if i >= len(b) {
-		return i, -1
-	}
-	c := b[i]
-	switch {
-	case c&0xf0 == 0x80:
-		return i + 1, int(c & 0x0f)
-	case c == 0xde && len(b)-i >= 3:
-		return i + 3, int(binary.BigEndian.Uint16(b[i+1:]))
-	case c == 0xdf && len(b)-i >= 5:
-		return i + 5, int(binary.BigEndian.Uint32(b[i+1:]))
+	if i < len(b) {
+		c := b[i]
+		switch {
+		case c&0xf0 == 0x80:
+			return i + 1, int(c & 0x0f)
+		case c == 0xde && len(b)-i >= 3:
+			return i + 3, int(binary.BigEndian.Uint16(b[i+1:]))
+		case c == 0xdf && len(b)-i >= 5:
+			return i + 5, int(binary.BigEndian.Uint32(b[i+1:]))
+		}
 	}
 	return i, -1
 }
 
-// stringAt returns where the content of the string or binary at i begins and
-// ends; start is -1 if something else is there. The end may be behind that of
-// b, if the value is cut off.
-func stringAt(b []byte, i int) (start, end int) {
-	if i >= len(b) {
-		return -1, i
+// stringHeader returns how many bytes come before the content of the string, other
+// than a fixstr, or binary that begins with c, or 0 if something else does.
+func stringHeader(c byte) int {
+	switch c {
+	case 0xd9, 0xc4:
+		return 2
+	case 0xda, 0xc5:
+		return 3
+	case 0xdb, 0xc6:
+		return 5
 	}
-	c := b[i]
-	switch {
-	case c&0xe0 == 0xa0: // fixstr
-		return i + 1, i + 1 + int(c&0x1f)
-	case (c == 0xd9 || c == 0xc4) && len(b)-i >= 2:
-		return i + 2, i + 2 + int(b[i+1])
-	case (c == 0xda || c == 0xc5) && len(b)-i >= 3:
-		return i + 3, i + 3 + int(binary.BigEndian.Uint16(b[i+1:]))
-	case (c == 0xdb || c == 0xc6) && len(b)-i >= 5:
-		return i + 5, i + 5 + int(binary.BigEndian.Uint32(b[i+1:]))
-	}
-	return -1, i
+	return 0
 }

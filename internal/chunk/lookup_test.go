@@ -43,6 +43,7 @@ func TestLookup(t *testing.T) {
 		{"\xde\x00\x01\xa1a\x01", "a", "\x01"},
 		{"\xdf\x00\x00\x00\x01\xa1a\xde\x00\x01\xa1b\x02", "a/b", "\x02"},
 
+		{"\x81\x05\x01", "\x05", "no"}, // a number, whose byte the name is
 		{"\xa1a", "a", "no"},
 		{"\x91\xa1a", "a", "no"},
 		{"\x80", "a", "no"},

@@ -30,12 +30,9 @@ func (r *repeats) entries(b []byte, i int) (end int, ok bool) {
 	}
 	for k := range n {
 		var bad string
-		if i < len(b) && b[i] >= 0xa0 && b[i] <= 0xbf {
-			i += 1 + int(b[i]&0x1f)
+		if i < len(b) && b[i]&0xe0 == 0xa0 { // fixstr
+			i = min(i+1+int(b[i]&0x1f), len(b)) // cut off, it has no value
 		} else if i, bad = skip(b, i); bad != "" {
-			return 0, false
-		}
-		if i >= len(b) {
 			return 0, false
 		}
 		last := &r[k%len(r)]
@@ -47,7 +44,8 @@ func (r *repeats) entries(b []byte, i int) (end int, ok bool) {
 		if i, bad = skip(b, i); bad != "" {
 			return 0, false
 		}
-		if c := b[start]; i-start >= minRepeat && (c >= 0x80 && c <= 0x9f || c >= 0xdc && c <= 0xdf) {
+		// The numbers below and above these lead bytes are too short anyway.
+		if c := b[start]; i-start >= minRepeat && (c <= 0x9f || c >= 0xdc) {
 			*last = b[start:i]
 		}
 	}

@@ -3,6 +3,7 @@ package chunk
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/tinylib/msgp/msgp"
@@ -44,6 +45,67 @@ func TestRepeats(t *testing.T) {
 		for j := range bodies {
 			compareBodies(t, bodies[i], bodies[j], 0x01)
 			compareBodies(t, bodies[i], bodies[j], 0xc1)
+		}
+	}
+}
+
+// What is remembered: maps and arrays of 32 bytes and more, whatever their header
+// and their key.
+func TestRepeatsRemember(t *testing.T) {
+	for _, tt := range []struct {
+		what, key, header string
+		size              int
+		remembered        bool
+	}{
+		{"map", "\xa1k", "\x81\xa1a", 32, true},
+		{"map of 31 bytes", "\xa1k", "\x81\xa1a", 31, false},
+		{"array", "\xa1k", "\x91", 32, true},
+		{"largest short array", "\xa1k", "\x9f" + strings.Repeat("\x01", 14), 32, true},
+		{"array 16", "\xa1k", "\xdc\x00\x01", 32, true},
+		{"array 32", "\xa1k", "\xdd\x00\x00\x00\x01", 32, true},
+		{"map 16", "\xa1k", "\xde\x00\x01\x01", 32, true},
+		{"map 32", "\xa1k", "\xdf\x00\x00\x00\x01\x01", 32, true},
+		{"string", "\xa1k", "", 32, false},
+		{"a key that is no short string", "\xd9\x01k", "\x91", 32, true},
+		{"a key that is no string", "\x05", "\x91", 32, true},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			fill := tt.size - len(tt.header) - 2
+			value := tt.header + "\xd9" + string([]byte{byte(fill)}) + strings.Repeat("x", fill)
+			body := []byte("\x81" + tt.key + value)
+			var r repeats
+			if end, ok := r.entries(body, 0); !ok || end != len(body) {
+				t.Fatalf("got %d, %v for %x", end, ok, body)
+			}
+			if got := string(r[0]); tt.remembered && got != value || !tt.remembered && got != "" {
+				t.Errorf("remembers %x of %x", got, body)
+			}
+		})
+	}
+}
+
+// Which bodies are gone through entry by entry: the others would not be worth it,
+// or have a header that promises too much.
+func TestRepeatsEntries(t *testing.T) {
+	entries := func(header string, n int) []byte {
+		return []byte(header + strings.Repeat("\xa0\x01", n))
+	}
+	for _, tt := range []struct {
+		body []byte
+		want bool
+	}{
+		{entries("\x80", 0), true},
+		{entries("\xde\x00\x00", 0), true},
+		{entries("\xdf\x00\x00\x00\x00", 0), true},
+		{entries("\xde\x04\x00", 1024), true},
+		{entries("\xde\x04\x01", 1025), false},
+		{[]byte("\x90"), false},
+		{[]byte("\x81\xa1a"), false},
+		{[]byte("\x81\xa5a"), false},
+	} {
+		var r repeats
+		if end, ok := r.entries(tt.body, 0); ok != tt.want || ok && end != len(tt.body) {
+			t.Errorf("%.20x: got %d, %v, want %v", tt.body, end, ok, tt.want)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func afterHeader(b []byte, i int) (next, values int) {
 		}
 		return i + 2 + int(h[1]), 0
 	case 0xc7: // ext 8
-		if len(h) < 2 {
+		if len(h) < 3 {
 			return short, 0
 		}
 		return i + 3 + int(h[1]), 0

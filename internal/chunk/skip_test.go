@@ -17,7 +17,7 @@ func TestSkip(t *testing.T) {
 		"\xca" + zeros(4), "\xcb" + zeros(8),
 		"\xd4" + zeros(2), "\xd5" + zeros(3), "\xd6" + zeros(5), "\xd7" + zeros(9), "\xd8" + zeros(17),
 		"\xc7\x03" + zeros(4), "\xc8\x00\x03" + zeros(4), "\xc9\x00\x00\x00\x03" + zeros(4), "\xc7\x00\x05",
-		"\xa0", "\xa1a", "\xbf" + zeros(31), "\xd9\x00", "\xd9\x03abc", "\xda\x00\x03abc", "\xdb\x00\x00\x00\x03abc",
+		"\xa0", "\xa1a", "\xbf" + zeros(31), "\xd9\x00", "\xd9\x03abc", "\xda\x00\x03abc", "\xdb\x00\x00\x00\x03abc", "\xdb\x00\x00\x00\x00",
 		"\xc4\x03abc", "\xc5\x00\x03abc", "\xc6\x00\x00\x00\x03abc",
 		"\x90", "\x9f" + zeros(15), "\xdc\x00\x00", "\xdc\x00\x02\x01\x02", "\xdd\x00\x00\x00\x02\x01\x02",
 		"\x80", "\x8f" + zeros(30), "\xde\x00\x00", "\xde\x00\x02" + zeros(4), "\xdf\x00\x00\x00\x02" + zeros(4),
@@ -28,6 +28,9 @@ func TestSkip(t *testing.T) {
 		rest, err := Skip([]byte(v + "\xc1rest"))
 		if err != nil || string(rest) != "\xc1rest" {
 			t.Errorf("%q: got rest %q, %v", name, rest, err)
+		}
+		if rest, err := Skip([]byte(v)); err != nil || len(rest) != 0 {
+			t.Errorf("%q alone: got rest %q, %v", name, rest, err)
 		}
 		// An independent reader agrees.
 		if other, err := msgp.Skip([]byte(v + "\xc1rest")); len(v) < 1000 && (err != nil || string(other) != "\xc1rest") {
@@ -63,6 +66,7 @@ func TestSkipErrors(t *testing.T) {
 		{"\x91\xdb\xff\xff\xff\xff" + strings.Repeat("\x00", 100), 1, reasonShort},
 		{"\x91\xc9\xff\xff\xff\xff\x00", 1, reasonShort},
 		{strings.Repeat("\xdf\xff\xff\xff\xff", 100), 0, reasonShort},
+		{"\xc7\x00", 0, reasonShort}, // an extension without its type
 		{strings.Repeat("\x91", 1_000_000), 1_000_000 - 1, reasonShort},
 	} {
 		_, err := Skip([]byte(tt.data))

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// settings are the command's options, and the directories it works in.
+type settings struct {
+	gremlins, argued, keep string
+	again                  bool
+	workers                int
+	least                  time.Duration // that a run of tests is given
+	out                    io.Writer
+	root, work             string
+}
+
+// memory is what a test may take, in KiB of addresses: a mutant that appends
+// without end is ended by it and not by the machine.
+const memory = 6 << 20
+
+// listed is what go list says of a package.
+type listed struct {
+	GoFiles, CgoFiles []string
+	ImportPath        string
+	Export            string
+}
+
+// target is a package whose mutants are run.
+type target struct {
+	*settings
+	dir     string
+	env     []string
+	limit   time.Duration
+	mutants []*mutant
+}
+
+// onPackage finds the mutants of the package in dir and what becomes of them.
+func (s *settings) onPackage(dir string) ([]*mutant, error) {
+	t := &target{settings: s, dir: dir, env: os.Environ()}
+	own, exports, err := t.list()
+	if err != nil {
+		return nil, err
+	}
+	names := append(own.GoFiles, own.CgoFiles...)
+	if t.mutants, err = s.find(dir, names, t.env); err != nil {
+		return nil, err
+	}
+	results, err := t.results(names)
+	if err != nil {
+		return nil, err
+	}
+	defer results.Close()
+	c, err := check(s.root, dir, names, exports)
+	if err != nil {
+		return nil, err
+	}
+	binary, single, err := t.buildAll(c)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	t.limit = 2 * time.Minute
+	if end, out := t.test(binary, -1); end != lived {
+		return nil, fmt.Errorf("the tests fail without a change:\n%s", out)
+	}
+	t.limit = s.least + 5*time.Since(start)
+
+	work := make(chan *mutant)
+	var all sync.WaitGroup
+	var one sync.Mutex
+	for range s.workers {
+		all.Go(func() {
+			for m := range work {
+				if single[m] {
+					m.end = t.alone(m)
+				} else {
+					m.end, _ = t.test(binary, m.number)
+				}
+				one.Lock()
+				fmt.Fprintf(results, "%d %s\n", m.number, m.end)
+				one.Unlock()
+			}
+		})
+	}
+	for _, m := range t.mutants {
+		if m.end == unknown {
+			work <- m
+		}
+	}
+	close(work)
+	all.Wait()
+	return t.mutants, nil
+}
+
+// list returns what go list says of the package and where the export data of its
+// imports is. What needs no C is built without it, which links faster.
+func (t *target) list() (own listed, exports map[string]string, err error) {
+	cmd := exec.Command("go", "list", "-deps", "-export", "-json=ImportPath,Export,GoFiles,CgoFiles", "./"+t.dir)
+	cmd.Dir = t.root
+	out, err := cmd.Output()
+	if err != nil {
+		return own, nil, fmt.Errorf("cannot run go list: %w", err)
+	}
+	exports = make(map[string]string)
+	for in := json.NewDecoder(bytes.NewReader(out)); ; {
+		var l listed
+		if err := in.Decode(&l); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return own, nil, err
+		}
+		exports[l.ImportPath] = l.Export
+		own = l // the last one is the package itself
+	}
+	if len(own.CgoFiles) == 0 {
+		t.env = append(t.env, "CGO_ENABLED=0")
+	}
+	return own, exports, nil
+}
+
+// results opens the file of results of this very code. With -again, what it says
+// was killed counts as such.
+func (t *target) results(names []string) (io.WriteCloser, error) {
+	if t.keep == "" {
+		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	}
+	h := sha256.New()
+	for _, name := range names {
+		source, err := os.ReadFile(filepath.Join(t.root, t.dir, name))
+		if err != nil {
+			return nil, err
+		}
+		h.Write(source)
+	}
+	if err := os.MkdirAll(t.keep, 0o755); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(t.keep, fmt.Sprintf("%s-%x", strings.ReplaceAll(t.dir, "/", "-"), h.Sum(nil)[:8]))
+	if !t.again {
+		return os.Create(file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		number, result, _ := strings.Cut(line, " ")
+		if n, err := strconv.Atoi(number); err == nil && n < len(t.mutants) && end(result) != lived {
+			t.mutants[n].end = end(result)
+		}
+	}
+	return os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+}
+
+// said finds the place of an error in what the compiler says.
+var said = regexp.MustCompile(`(?m)^(\S+\.go):(\d+):`)
+
+// buildAll builds the package's tests with all mutants that can be switched, and
+// says which cannot: a constant has to be one, and a line that does not compile
+// is left as it was.
+func (t *target) buildAll(c *checked) (binary string, single map[*mutant]bool, err error) {
+	single = make(map[*mutant]bool)
+	binary = filepath.Join(t.work, "all.test")
+	for {
+		replaced := make(map[string]string)
+		for i, file := range c.files {
+			name := c.set.Position(file.Pos()).Filename
+			var ms []*mutant
+			for _, m := range t.mutants {
+				if m.file == name && !single[m] {
+					ms = append(ms, m)
+				}
+			}
+			text, switched := rewrite(c.set, file, c.sources[i], c.pkg, c.info, ms)
+			for _, m := range ms {
+				single[m] = !switched[m]
+			}
+			to := filepath.Join(t.work, "all-"+filepath.Base(name))
+			if err := os.WriteFile(to, text, 0o644); err != nil {
+				return "", nil, err
+			}
+			replaced[name] = to
+		}
+		out, err := t.build(binary, "all", replaced)
+		if err == nil {
+			return binary, single, nil
+		}
+		some := false
+		for _, place := range said.FindAllStringSubmatch(out, -1) {
+			name, line := strings.TrimPrefix(filepath.Base(place[1]), "all-"), place[2]
+			for _, m := range t.mutants {
+				if filepath.Base(m.file) == name && strconv.Itoa(m.line) == line && !single[m] {
+					single[m], some = true, true
+				}
+			}
+		}
+		if !some {
+			return "", nil, fmt.Errorf("cannot build the tests: %w\n%s", err, out)
+		}
+	}
+}
+
+// build builds the package's tests with other texts for some of its files.
+func (t *target) build(binary, name string, replaced map[string]string) (out string, err error) {
+	overlay := struct{ Replace map[string]string }{make(map[string]string)}
+	for file, to := range replaced {
+		overlay.Replace[filepath.Join(t.root, file)] = to
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(t.work, name+".json")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", file, "-gcflags=-e", "-ldflags=-s -w", "-o", binary, "./"+t.dir)
+	cmd.Dir, cmd.Env = t.root, t.env
+	text, err = cmd.CombinedOutput()
+	return string(text), err
+}
+
+// alone builds the tests for one mutant and runs them.
+func (t *target) alone(m *mutant) end {
+	source, err := os.ReadFile(filepath.Join(t.root, m.file))
+	if err != nil {
+		return unknown
+	}
+	name := fmt.Sprintf("one-%d", m.number)
+	to, binary := filepath.Join(t.work, name+".go"), filepath.Join(t.work, name+".test")
+	changed := append(append(append([]byte{}, source[:m.offset]...), m.put...), source[m.offset+len(m.op):]...)
+	if err := os.WriteFile(to, changed, 0o644); err != nil {
+		return unknown
+	}
+	defer os.Remove(binary)
+	if _, err := t.build(binary, name, map[string]string{m.file: to}); err != nil {
+		return notViable
+	}
+	result, _ := t.test(binary, -1)
+	return result
+}
+
+// test runs the tests with one of the mutants, or with none.
+func (t *target) test(binary string, number int) (end, string) {
+	ctx, cancel := context.WithTimeout(context.Background(), t.limit)
+	defer cancel()
+	limited := fmt.Sprintf(`ulimit -v %d; exec "$0" -test.short -test.failfast`, memory)
+	cmd := exec.CommandContext(ctx, "sh", "-c", limited, binary)
+	cmd.Dir, cmd.Env = filepath.Join(t.root, t.dir), append(t.env, fmt.Sprintf("MUTANT=%d", number))
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return timedOut, string(out)
+	case err != nil:
+		return killed, string(out)
+	}
+	return lived, string(out)
+}
