@@ -347,7 +347,11 @@ func TestMovedFromC(t *testing.T) {
 	file := filepath.Join(dir, "c.yaml")
 	writeNew(t, file, "service:"+replace(t, original, "/fluent-bit/parsers/parsers.conf", shipped(t, "demo/parsers.conf")))
 	p := startRaw(t, dir, nil, "--dry-run", "-c", file)
-	if code := p.end(20 * time.Second); code != 0 || !strings.Contains(p.log.String(), "configuration test is successful") {
+	code := p.end(20 * time.Second)
+	if strings.Contains(p.log.String(), "'cloudwatch_logs' tried to instance a plugin name that doesn't exist") {
+		t.Skip("SKIP: this fluent-bit was built without its plugins for AWS")
+	}
+	if code != 0 || !strings.Contains(p.log.String(), "configuration test is successful") {
 		t.Errorf("--dry-run of c.original.yaml ended with %d:\n%s", code, p.log)
 	}
 }
