@@ -13,7 +13,7 @@ GOTAGS  ?=
 # hides everything that is not part of the boundary. -z text: no code is changed
 # while the library is loaded, see flb_forget_pages.
 EXTLD   := -Wl,-soname,libaws-for-fluent-bit.so -Wl,-z,text -Wl,--version-script=$(CURDIR)/loader/library.map
-SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*' -not -path './conformance/*' -not -path './checkconfig/*') \
+SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*' -not -path './conformance/*' -not -path './checkconfig/*' -not -path './bench/*') \
            $(wildcard internal/flb/*.c internal/flb/*.h) go.mod go.sum loader/library.map
 
 CFLAGS_LOADER := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden
@@ -59,6 +59,7 @@ test: build format vet ## everything that needs no more than Go and a C compiler
 	go test -json ./... | $(COUNT)
 	go test -json -race -short $(RACE) | $(COUNT)
 	@$(MAKE) -s manifests
+	@$(MAKE) -s bench-test
 	@if why=$$(cd checkconfig && go list -deps -test . 2>&1 >/dev/null); then \
 	  (cd checkconfig && go vet . && go test -json ./...) | $(COUNT); \
 	else \
@@ -131,6 +132,9 @@ include release.mk
 
 # Vulnerabilities, licenses, coverage, mutation.
 include checks.mk
+
+# Beside other plugins, against another commit, by counted instructions.
+include bench.mk
 
 # By the parts that others wrote: pip, npm and fluent-bit where they are there.
 conformance: build ## moto, kinesalite, botocore and other decoders look at what the plugins send

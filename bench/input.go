@@ -10,12 +10,17 @@ import (
 	"time"
 )
 
+var shapeNames = []string{"kubernetes", "small", "big", "trickle"}
+
 // Bytes of a line of each shape, about.
 var shapeBytes = map[string]int{"kubernetes": 900, "small": 100, "big": 16 << 10, "trickle": 900}
 
+// The trickle shape: as on a node with many quiet pods, each file gets a line
+// now and then, at a time of its own. At Fluent Bit's default Flush of 1 s that
+// is a chunk of four lines for each file and second.
 const (
 	trickleFiles   = 200
-	trickleSeconds = 15
+	trickleSeconds = 10
 	tricklePerFile = 4 // lines a second in each file
 )
 
@@ -67,22 +72,30 @@ func writeInput(path, shape string, n int) error {
 	return f.Close()
 }
 
-// trickle writes a few lines a second into many files.
-func trickle(ctx context.Context, dir string) error {
-	files := make([]*os.File, trickleFiles)
-	for i := range files {
+// openTrickle makes the files of the trickle shape, empty: the shipper finds them
+// when it starts.
+func openTrickle(dir string) (files []*os.File, err error) {
+	for i := range trickleFiles {
 		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("pod-%03d.log", i)))
 		if err != nil {
-			return err
+			return files, err
 		}
-		defer f.Close()
-		files[i] = f
+		files = append(files, f)
 	}
-	tick := time.NewTicker(time.Second / tricklePerFile)
+	return files, nil
+}
+
+// trickle appends a line to each file in turn, evenly over the time. What is late
+// since the machine was busy is made up for.
+func trickle(ctx context.Context, files []*os.File) error {
+	const total = trickleFiles * trickleSeconds * tricklePerFile
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for n := range trickleSeconds * tricklePerFile {
-		for i, f := range files {
-			if _, err := fmt.Fprintln(f, line("trickle", n*trickleFiles+i)); err != nil {
+	start := time.Now()
+	for n := 0; n < total; {
+		due := min(total, int(time.Since(start).Seconds()*trickleFiles*tricklePerFile))
+		for ; n < due; n++ {
+			if _, err := fmt.Fprintln(files[n%len(files)], line("trickle", n)); err != nil {
 				return err
 			}
 		}

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,11 +10,19 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-
-	"github.com/go-analyze/charts"
 )
 
-// result is one line of the table: the medians of a plugin's runs of a case.
+// report is all that a benchmark has measured, and what is written as JSON.
+type report struct {
+	Machine machine
+	Commit  string
+	Records int // of the kubernetes shape
+	Rounds  int
+	Results []result
+	Idle    []idle
+}
+
+// result is one line of a table: the medians of a plugin's runs of a case.
 type result struct {
 	Case    string
 	Shape   string
@@ -22,159 +30,182 @@ type result struct {
 	Latency int
 	Service string
 	Plugin  string
-	// CPU beyond that of the null output in the same round, and its ratio to the
-	// C plugin's: both medians over the rounds.
-	CPU, Ratio          float64
-	Wall, MaxRSS        float64
-	Requests, Bytes     int64
-	Records             int64
-	Others              int64
-	Rounds              []float64 // CPU of each
-	NullCPU, NullMaxRSS float64
+	// CPU seconds beyond those of the null output in the same round, and its ratio
+	// to that of the C plugin with as many workers, 0 where there is none: medians
+	// over the rounds.
+	CPU, Ratio        float64
+	Rounds            []float64 // CPU of each
+	NullCPU, NullPeak float64
+	Wall, Peak        float64 // seconds until the last record was acknowledged; MB
+	Requests          float64 // median, too
+	Bytes, Wire       float64 // of bodies; of all that came by TCP
+	Records           int64
+	Others            int64  // requests that carry no records
+	Failed            string `json:",omitempty"` // what went wrong in a round; the figures are of the others
 }
 
-// measure runs all that is asked for, and says how far it is.
-func (b *benchmark) measure(ctx context.Context) (all []result, err error) {
-	for _, c := range b.cases {
-		for _, service := range b.services {
-			plugins := b.plugins(service)
-			runs := make(map[string][]figures)
-			for round := range b.rounds {
-				for _, p := range plugins {
-					fmt.Fprintf(os.Stderr, "%v: %s, round %d of %d: %s … ", c, service, round+1, b.rounds, p.Kind)
-					f, err := b.ship(ctx, p, c)
-					if err != nil {
-						return nil, err
-					}
-					fmt.Fprintf(os.Stderr, "%.2f s of CPU, %.1f s\n", f.CPU, f.Wall)
-					runs[p.Kind] = append(runs[p.Kind], f)
-				}
-			}
-			for _, p := range plugins[1:] {
-				all = append(all, summarize(c, service, p.Kind, runs))
-			}
+// perRecord is microseconds of CPU for each record.
+func (r result) perRecord() float64 { return r.CPU * 1e6 / float64(max(1, r.Records)) }
+
+// round is what one round of a case has measured of a service, by kind of
+// plugin. What failed is not there.
+type round map[string]figures
+
+func summarize(c caseOf, service, kind string, rounds []round) result {
+	r := result{Case: c.String(), Shape: c.shape, Workers: c.workers, Latency: c.latency, Service: service, Plugin: kind}
+	var ratios, walls, peaks, nulls, nullPeaks, requests, bodies, wires []float64
+	for _, runs := range rounds {
+		mine, ok := runs[kind]
+		null, nullOK := runs[kindNull]
+		if !ok || !nullOK {
+			continue
 		}
-	}
-	return all, nil
-}
-
-// plugins are what is compared for a service; null comes first.
-func (b *benchmark) plugins(service string) []plugin {
-	all := []plugin{
-		{Kind: "null", service: service},
-		{Kind: "c", service: service, name: cNames[service]},
-		{Kind: "ours", service: service, name: service, so: filepath.Join(b.bin, service+".so")},
-	}
-	for _, o := range b.others {
-		if strings.Contains(filepath.Base(o.path), service) {
-			all = append(all, plugin{Kind: o.path, service: service, name: o.name, so: o.path})
-		}
-	}
-	return all
-}
-
-func summarize(c caseOf, service, kind string, runs map[string][]figures) result {
-	mine, null, c0 := runs[kind], runs["null"], runs["c"]
-	r := result{Case: c.String(), Shape: c.shape, Workers: c.workers, Latency: c.latency, Service: service, Plugin: kind,
-		Requests: mine[0].Requests, Bytes: mine[0].Bytes, Records: mine[0].Records, Others: mine[0].Others}
-	var ratios, walls, rss, nulls, nullRSS []float64
-	for i := range mine {
-		cpu := mine[i].CPU - null[i].CPU
+		cpu := mine.CPU - null.CPU
 		r.Rounds = append(r.Rounds, cpu)
-		ratios = append(ratios, cpu/(c0[i].CPU-null[i].CPU))
-		walls = append(walls, mine[i].Wall)
-		rss = append(rss, mine[i].MaxRSS)
-		nulls = append(nulls, null[i].CPU)
-		nullRSS = append(nullRSS, null[i].MaxRSS)
+		if base, ok := runs[kindC]; ok && base.CPU > null.CPU {
+			ratios = append(ratios, cpu/(base.CPU-null.CPU))
+		}
+		walls, peaks = append(walls, mine.Wall), append(peaks, mine.Peak)
+		nulls, nullPeaks = append(nulls, null.CPU), append(nullPeaks, null.Peak)
+		requests = append(requests, float64(mine.Requests))
+		bodies, wires = append(bodies, float64(mine.Bytes)), append(wires, float64(mine.Wire))
+		r.Records, r.Others = mine.Records, mine.Others
 	}
-	r.CPU, r.Ratio, r.Wall, r.MaxRSS = median(r.Rounds), median(ratios), median(walls), median(rss)
-	r.NullCPU, r.NullMaxRSS = median(nulls), median(nullRSS)
+	r.CPU, r.Ratio, r.Wall, r.Peak = median(r.Rounds), median(ratios), median(walls), median(peaks)
+	r.NullCPU, r.NullPeak = median(nulls), median(nullPeaks)
+	r.Requests, r.Bytes, r.Wire = median(requests), median(bodies), median(wires)
 	return r
 }
 
+// median is 0 of nothing.
 func median(all []float64) float64 {
 	s := slices.Sorted(slices.Values(all))
-	if n := len(s); n%2 == 0 {
+	n := len(s)
+	switch {
+	case n == 0:
+		return 0
+	case n%2 == 0:
 		return (s[n/2-1] + s[n/2]) / 2
 	}
-	return s[len(s)/2]
+	return s[n/2]
 }
 
-func printTable(w io.Writer, all []result) {
+// origin says where figures come from.
+func (r report) origin() string {
+	return fmt.Sprintf("commit %s, %d records of 0.9 KB, %d rounds, on %v", r.Commit, r.Records, r.Rounds, r.Machine)
+}
+
+// find returns the result of a case, nil if there is none.
+func (r report) find(c caseOf, service, kind string) *result {
+	for i, one := range r.Results {
+		if one.Case == c.String() && one.Service == service && one.Plugin == kind {
+			return &r.Results[i]
+		}
+	}
+	return nil
+}
+
+// failure is what went wrong with our own plugins. What the others lose is in the
+// tables.
+func (r report) failure() error {
+	var all []error
+	for _, one := range r.Results {
+		if one.Plugin == kindOurs && one.Failed != "" {
+			all = append(all, fmt.Errorf("%s, %s: %s", one.Service, one.Case, one.Failed))
+		}
+	}
+	for _, i := range r.Idle {
+		if i.Plugin == kindOurs && i.Failed != "" {
+			all = append(all, fmt.Errorf("idle: %s", i.Failed))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// label is what a kind of plugin is called in tables and charts.
+func label(kind string) string {
+	switch kind {
+	case kindC:
+		return "Fluent Bit's C plugin"
+	case kindCDefault:
+		return "the same, workers unset"
+	case kindOurs:
+		return "aws-for-fluent-bit"
+	}
+	return filepath.Base(kind)
+}
+
+func printReport(w io.Writer, r report) {
+	fmt.Fprintf(w, "\n%s\n", r.origin())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	last := ""
-	for _, r := range all {
-		if r.Case != last {
+	for _, one := range r.Results {
+		if one.Case != last {
 			t.Flush()
-			fmt.Fprintf(w, "\n%s\n", r.Case)
-			fmt.Fprintln(t, "service\tplugin\tCPU s over null\tof C's\twall s\tpeak MB\trequests\tMB sent\trecords\t")
-			last = r.Case
+			fmt.Fprintf(w, "\n%s\n", one.Case)
+			fmt.Fprintln(t, "service\tplugin\tCPU s over null\tof C's\twall s\tpeak MB\tof C's\trequests\tof C's\tMB on the wire\trecords\t")
+			last = one.Case
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.1f\t%.0f\t%d\t%.1f\t%d\t\n", r.Service, filepath.Base(r.Plugin), r.CPU, r.Ratio, r.Wall, r.MaxRSS, r.Requests, float64(r.Bytes)/1e6, r.Records)
+		base := r.find(caseOf{one.Shape, one.Workers, one.Latency}, one.Service, kindC)
+		if base == nil {
+			base = new(result)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%.1f\t%.0f\t%s\t%.0f\t%s\t%.1f\t%d\t\n", one.Service, label(one.Plugin), one.CPU, ratio(one.Ratio, 1), one.Wall,
+			one.Peak, ratio(one.Peak, base.Peak), one.Requests, ratio(one.Requests, base.Requests), one.Wire/1e6, one.Records)
 	}
 	t.Flush()
+	if len(r.Idle) > 0 {
+		fmt.Fprint(w, "\nidle: the plugins of all services, loaded together, over Fluent Bit with the null output\n")
+		fmt.Fprintln(t, "plugins\tRSS MB\tPSS MB\tprivate MB\t")
+		for _, i := range r.Idle {
+			fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t\n", label(i.Plugin), i.RSS, i.PSS, i.Private)
+		}
+		t.Flush()
+	}
+	for _, one := range r.Results {
+		if one.Failed != "" {
+			fmt.Fprintf(w, "FAILED: %s, %s, %s: %s\n", label(one.Plugin), one.Service, one.Case, one.Failed)
+		}
+	}
+	for _, i := range r.Idle {
+		if i.Failed != "" {
+			fmt.Fprintf(w, "FAILED: idle, %s: %s\n", label(i.Plugin), i.Failed)
+		}
+	}
 }
 
-func writeJSON(path string, all []result) error {
-	text, err := json.MarshalIndent(all, "", "  ")
+// ratio is a figure's to that of the C plugin.
+func ratio(mine, base float64) string {
+	if base <= 0 || mine == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", mine/base)
+}
+
+func writeJSON(path string, r report) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-func redraw(from, chart string) error {
-	text, err := os.ReadFile(from)
+func readReport(path string) (r report, err error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return r, err
 	}
-	var all []result
-	if err := json.Unmarshal(text, &all); err != nil {
-		return fmt.Errorf("cannot read %s: %w", from, err)
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	return draw(chart, all)
+	return r, nil
 }
 
-// draw draws the CPU of the first case's plugins.
-func draw(path string, all []result) error {
-	if len(all) == 0 {
-		return fmt.Errorf("cannot draw %s: there are no figures", path)
-	}
-	var services, kinds []string
-	values := make(map[string][]float64)
-	for _, r := range all {
-		if r.Case != all[0].Case {
-			continue
-		}
-		if !slices.Contains(services, r.Service) {
-			services = append(services, r.Service)
-		}
-		kind := map[string]string{"c": "Fluent Bit's C plugin", "ours": "this one"}[r.Plugin]
-		if kind == "" {
-			kind = filepath.Base(r.Plugin)
-		}
-		if !slices.Contains(kinds, kind) {
-			kinds = append(kinds, kind)
-		}
-		values[kind] = append(values[kind], r.CPU)
-	}
-	rows := make([][]float64, len(kinds))
-	for i, k := range kinds {
-		rows[i] = values[k]
-	}
-	opt := charts.NewBarChartOptionWithData(rows)
-	opt.Title.Text = "CPU seconds over Fluent Bit alone"
-	opt.Title.Subtext = all[0].Case
-	opt.CategoryAxis.Labels = services
-	opt.Legend.SeriesNames = kinds
-	opt.Legend.Offset = charts.OffsetRight
-	p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: 720, Height: 400})
-	if err := p.BarChart(opt); err != nil {
-		return fmt.Errorf("cannot draw %s: %w", path, err)
-	}
-	svg, err := p.Bytes()
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, svg, 0o644)
+// firstError is the first line of what went wrong.
+func firstError(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,47 +15,60 @@ import (
 
 // figures are what one run took.
 type figures struct {
-	CPU      float64 // seconds of user and system time of the whole process
-	Wall     float64 // seconds
-	MaxRSS   float64 // MB
-	Requests int64
-	Bytes    int64 // of request bodies
-	Records  int64
-	Others   int64 // requests that carry no records
+	CPU  float64 // seconds of user and system time of the whole process
+	Wall float64 // seconds until the last record was acknowledged; of null, until the end
+	Peak float64 // MB of resident memory
+	totals
 }
+
+// Kinds of plugins. One of somebody else's has its path as its kind.
+const (
+	kindNull     = "null"
+	kindC        = "c"
+	kindCDefault = "c-default" // with the number of workers that it has when none is set, which is 1
+	kindOurs     = "ours"
+)
 
 // plugin is what is measured: an output section's lines.
 type plugin struct {
-	Kind    string // null, c, ours or the name of another one
+	kind    string
 	service string
-	so      string // to be loaded, "" for what Fluent Bit has itself
 	name    string
+	so      string // to be loaded, "" for what Fluent Bit has itself
 }
 
 // cNames are Fluent Bit's own plugins.
 var cNames = map[string]string{"cloudwatch": "cloudwatch_logs", "kinesis": "kinesis_streams", "firehose": "kinesis_firehose"}
 
-// section is the plugin's [OUTPUT].
-func (p plugin) section(c caseOf, s *sink) string {
-	if p.Kind == "null" {
-		return "[OUTPUT]\n    Name null\n    Match *\n"
-	}
+func (p plugin) isC() bool { return p.kind == kindC || p.kind == kindCDefault }
+
+// section is the plugin's [OUTPUT]. What is not set is the plugin's default. With
+// workers 0 either kind of plugin runs on Fluent Bit's engine thread, together
+// with the inputs; a C plugin gives way there while it waits for an answer, and a
+// Go plugin cannot.
+func (p plugin) section(c caseOf, match, addr, caFile string) string {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, "    "+format+"\n", args...) }
 	b.WriteString("[OUTPUT]\n")
+	line := func(format string, args ...any) { fmt.Fprintf(&b, "    "+format+"\n", args...) }
+	line("Match %s", match)
+	if p.kind == kindNull {
+		line("Name null")
+		return b.String()
+	}
 	line("Name %s", p.name)
-	line("Match *")
-	line("workers %d", c.workers)
+	if p.kind != kindCDefault {
+		line("workers %d", c.workers)
+	}
 	line("region us-east-1")
 	line("Retry_Limit no_limits")
-	host, port, _ := net.SplitHostPort(s.addr)
-	if p.Kind == "c" {
+	if p.isC() {
+		host, port, _ := net.SplitHostPort(addr)
 		line("endpoint %s", host)
 		line("port %s", port)
-		line("tls.ca_file %s", s.caFile)
+		line("tls.ca_file %s", caFile)
 		line("tls.vhost localhost")
 	} else {
-		line("endpoint https://%s", s.addr)
+		line("endpoint https://%s", addr)
 	}
 	switch p.service {
 	case "cloudwatch":
@@ -62,7 +76,7 @@ func (p plugin) section(c caseOf, s *sink) string {
 		line("log_stream_prefix bench-")
 	case "kinesis":
 		line("stream bench")
-		if p.Kind != "c" {
+		if !p.isC() {
 			line("append_newline true") // which the C plugin always does
 		}
 	case "firehose":
@@ -71,82 +85,192 @@ func (p plugin) section(c caseOf, s *sink) string {
 	return b.String()
 }
 
-// ship runs fluent-bit with one plugin until all records of the case are read
-// and delivered.
+// shipper is a running fluent-bit.
+type shipper struct {
+	cmd     *exec.Cmd
+	log     strings.Builder
+	started time.Time
+	done    chan struct{} // closed when the process has ended, with err
+	err     error
+}
+
+// startShipper starts fluent-bit with a configuration and plugins.
+func (b *benchmark) startShipper(ctx context.Context, dir, conf, caFile string, plugins ...plugin) (*shipper, error) {
+	path, parsers := filepath.Join(dir, "fluent-bit.conf"), filepath.Join(dir, "parsers.conf")
+	conf = fmt.Sprintf("[SERVICE]\n    Grace 120\n    Log_Level warn\n    Parsers_File %s\n", parsers) + conf
+	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(parsers, []byte("[PARSER]\n    Name json\n    Format json\n"), 0o600); err != nil {
+		return nil, err
+	}
+	var args []string
+	for _, p := range plugins {
+		if p.so != "" {
+			args = append(args, "-e", p.so)
+		}
+	}
+	s := &shipper{started: time.Now(), done: make(chan struct{})}
+	s.cmd = exec.CommandContext(ctx, b.fluentBit, append(args, "-c", path)...)
+	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
+	s.cmd.WaitDelay = 10 * time.Second
+	s.cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_CA_BUNDLE="+caFile, "SSL_CERT_FILE="+caFile)
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.done)
+	}()
+	return s, nil
+}
+
+// end tells fluent-bit to end, where it has not yet, and waits for it, but not for
+// ever.
+func (s *shipper) end() error {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.done:
+	case <-time.After(30 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
+	if s.err != nil {
+		return fmt.Errorf("fluent-bit: %w\n%s", s.err, tail(s.log.String(), 2000))
+	}
+	return nil
+}
+
+// tail is the last n bytes of a text.
+func tail(text string, n int) string { return text[max(0, len(text)-n):] }
+
+// cpu is what the process has used; it must have ended.
+func (s *shipper) cpu() float64 {
+	u := s.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+const (
+	pollEvery = 100 * time.Millisecond
+	// stuckAfter is how long a plugin may go without getting a record across. A
+	// chunk that Fluent Bit gives again comes after 6 to 11 s.
+	stuckAfter = 40 * time.Second
+)
+
+var errStuck = errors.New("no record went across any more")
+
+// watch waits until the sink has all records, or fluent-bit has ended, and returns
+// its peak memory in MB. That is read from the running process: what the kernel
+// says of one that has ended counts its parent's memory at the fork too.
+func (s *shipper) watch(to *sink, want int64) (peak float64, err error) {
+	var last totals
+	moved := time.Now()
+	for {
+		if kb, err := memory(s.cmd.Process.Pid, "status", "VmHWM"); err == nil {
+			peak = float64(kb) / 1024
+		}
+		select {
+		case <-s.done:
+			return peak, nil
+		case <-time.After(pollEvery):
+		}
+		if to == nil {
+			continue
+		}
+		now, err := to.now()
+		if err != nil {
+			return peak, err
+		}
+		if now.Records >= want {
+			return peak, nil
+		}
+		if now.Records != last.Records {
+			last, moved = now, time.Now()
+		} else if time.Since(moved) > stuckAfter {
+			return peak, errStuck
+		}
+	}
+}
+
+// ship runs fluent-bit with one plugin until all records of the case are
+// delivered. What goes wrong is an error of this run alone.
 func (b *benchmark) ship(ctx context.Context, p plugin, c caseOf) (f figures, err error) {
 	dir, err := os.MkdirTemp(b.dir, "run-")
 	if err != nil {
 		return f, err
 	}
 	defer os.RemoveAll(dir)
-	s, err := startSink(dir, c.latency)
+	to, err := startSink(dir, c.latency)
 	if err != nil {
 		return f, err
 	}
-	conf := filepath.Join(dir, "fluent-bit.conf")
-	input, err := b.input(c.shape, dir)
-	if err != nil {
-		return f, err
-	}
-	const service = "[SERVICE]\n    Flush 0.2\n    Grace 120\n    Log_Level warn\n    Parsers_File %s\n"
-	parsers := filepath.Join(dir, "parsers.conf")
-	text := fmt.Sprintf(service, parsers) + input + p.section(c, s)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		return f, err
-	}
-	if err := os.WriteFile(parsers, []byte("[PARSER]\n    Name json\n    Format json\n"), 0o600); err != nil {
-		return f, err
-	}
-	args := []string{"-c", conf}
-	if p.so != "" {
-		args = append([]string{"-e", p.so}, args...)
-	}
-	cmd := exec.CommandContext(ctx, b.fluentBit, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_CA_BUNDLE="+s.caFile, "SSL_CERT_FILE="+s.caFile)
-	var log strings.Builder
-	cmd.Stdout, cmd.Stderr = &log, &log
-	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		return f, err
-	}
-	if c.shape == "trickle" {
-		err = trickle(ctx, dir)
-		time.Sleep(2 * time.Second) // for the last lines to be read
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-	}
-	if waitErr := cmd.Wait(); err == nil && waitErr != nil {
-		err = fmt.Errorf("%w\n%s", waitErr, log.String())
-	}
-	f.Wall = time.Since(start).Seconds()
-	t, sinkErr := s.stop()
-	if err == nil {
-		err = sinkErr
+	defer to.kill()
+	input, files, err := b.input(c.shape, dir, p.kind == kindNull)
+	for _, file := range files {
+		defer file.Close()
 	}
 	if err != nil {
 		return f, err
 	}
-	u := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	f.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-	f.MaxRSS = float64(u.Maxrss) / 1024
-	f.Requests, f.Bytes, f.Records, f.Others = t.Requests, t.Bytes, t.Records, t.Others
-	if want := int64(countOf(c.shape, b.records)); p.Kind != "null" && f.Records != want {
-		return f, fmt.Errorf("%s %s (%v) delivered %d of %d records\n%s", p.Kind, p.service, c, f.Records, want, log.String())
+	want := int64(countOf(c.shape, b.records))
+	s, err := b.startShipper(ctx, dir, input+p.section(c, "*", to.addr, to.caFile), to.caFile, p)
+	if err != nil {
+		return f, err
 	}
-	return f, nil
+	if files != nil {
+		err = trickle(ctx, files)
+	}
+	if p.kind == kindNull {
+		if files != nil {
+			time.Sleep(time.Second) // for the last lines to be read
+			_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		}
+		to, want = nil, 0
+	}
+	peak, watchErr := s.watch(to, want)
+	err = errors.Join(err, watchErr, s.end(), ctx.Err())
+	f.CPU, f.Peak, f.Wall = s.cpu(), peak, time.Since(s.started).Seconds()
+	if to == nil {
+		return f, err
+	}
+	t, sinkErr := to.stop()
+	f.totals = t
+	if t.Last > 0 {
+		f.Wall = time.Unix(0, t.Last).Sub(s.started).Seconds()
+	}
+	return f, errors.Join(err, sinkErr, f.wrong(want, s.log.String()))
 }
 
-// input is the [INPUT] for a shape.
-func (b *benchmark) input(shape, dir string) (string, error) {
-	const tail = "[INPUT]\n    Name tail\n    Path %s\n    Parser json\n    Tag kube.*\n    Read_from_Head true\n    Mem_Buf_Limit 64MB\n    Buffer_Chunk_Size 256k\n    Buffer_Max_Size 1M\n"
+// wrong is what is wrong with what arrived, nil for nothing.
+func (f figures) wrong(want int64, log string) error {
+	switch {
+	case f.Refused > 0:
+		return fmt.Errorf("%d requests were refused, the last one since %s", f.Refused, f.Why)
+	case f.Records != want:
+		return fmt.Errorf("delivered %d of %d records\n%s", f.Records, want, tail(log, 2000))
+	}
+	return nil
+}
+
+// input is the [SERVICE]'s Flush and the [INPUT] for a shape, and the files to
+// write to while it runs. Only null has Fluent Bit end with the file: any other
+// output ends when all has arrived.
+func (b *benchmark) input(shape, dir string, toEnd bool) (conf string, files []*os.File, err error) {
+	const follow = "[INPUT]\n    Name tail\n    Path %s\n    Parser json\n    Tag kube.*\n    Read_from_Head true\n    Mem_Buf_Limit 64MB\n    Buffer_Chunk_Size 256k\n    Buffer_Max_Size 1M\n"
 	if shape == "trickle" {
-		return fmt.Sprintf(tail, filepath.Join(dir, "pod-*.log")) + "    Refresh_Interval 1\n", nil
+		files, err = openTrickle(dir)
+		return "    Flush 1\n" + fmt.Sprintf(follow, filepath.Join(dir, "pod-*.log")), files, err
 	}
 	path := filepath.Join(b.dir, shape+".log")
 	if err := writeInput(path, shape, countOf(shape, b.records)); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return fmt.Sprintf(tail, path) + "    Exit_On_Eof true\n", nil
+	// Often, so that the buffer of 64 MB is not what a run waits for.
+	conf = "    Flush 0.2\n" + fmt.Sprintf(follow, path)
+	if toEnd {
+		conf += "    Exit_On_Eof true\n"
+	}
+	return conf, nil, nil
 }

@@ -1,0 +1,40 @@
+# Measuring: beside other plugins under a real fluent-bit, against another commit,
+# and by counted instructions.
+
+.PHONY: bench-peers bench-chart bench-test bench-diff instructions instructions-check
+
+# Empty: what bench/ has as its default, which ends in about a quarter of an hour.
+# SHAPES, WORKERS and LATENCIES make a matrix of their own; CASES names some of it.
+# Without OTHERS it is ours beside Fluent Bit's C plugins and the null output.
+CASES     ?=
+SHAPES    ?=
+WORKERS   ?=
+LATENCIES ?=
+SERVICES  ?=
+RECORDS   ?=
+ROUNDS    ?=
+OTHERS    ?=
+JSON      ?= bench/figures.json
+CHART     ?= bench/cpu.svg
+
+# What the README says belongs to the figures that are checked in.
+bench_readme = $(if $(filter bench/figures.json,$(JSON)),-readme $(CURDIR)/README.md)
+bench_flags  = $(foreach f,CASES SHAPES WORKERS LATENCIES SERVICES RECORDS ROUNDS OTHERS,$(if $($f),-$(shell echo $f | tr A-Z a-z) '$($f)')) \
+               $(if $(JSON),-json '$(abspath $(JSON))') $(if $(CHART),-chart '$(abspath $(CHART))') $(bench_readme)
+
+bench-peers: build ## CPU, memory, requests and bytes beside Fluent Bit's C plugins, OTHERS=name=path.so,... too; a quarter of an hour, less with ROUNDS=1 or SHAPES, WORKERS, LATENCIES
+	@if why=$$(cd bench && go list -deps . 2>&1 >/dev/null); then \
+	  cd bench && go build -o '$(CURDIR)/$(BIN)/bench-peers' . && '$(CURDIR)/$(BIN)/bench-peers' -bin '$(abspath $(BIN))' $(bench_flags); \
+	else \
+	  echo "SKIP bench-peers: cannot get the charting library: $$(echo "$$why" | tail -n 1)"; \
+	fi
+
+bench-chart: ## draw the chart anew, and the README's sentence, of the figures in JSON
+	cd bench && go run . -redraw -json '$(abspath $(JSON))' -chart '$(abspath $(CHART))' $(bench_readme)
+
+bench-test: # the benchmark's own tests: part of make test
+	@if why=$$(cd bench && go list -deps -test . 2>&1 >/dev/null); then \
+	  (cd bench && go vet . && go test -json ./...) | $(COUNT); \
+	else \
+	  echo "SKIP bench: cannot get the charting library: $$(echo "$$why" | tail -n 1)"; \
+	fi
