@@ -152,18 +152,22 @@ func TestTargetsAndLinks(t *testing.T) {
 		}
 		makefile = append(makefile, text...)
 	}
-	for _, doc := range []string{"README.md", "DESIGN.md"} {
-		text, err := os.ReadFile(filepath.Join(root, doc))
+	docs, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil || len(docs) == 0 {
+		t.Fatalf("%d pages, %v", len(docs), err)
+	}
+	for _, doc := range append(docs, filepath.Join(root, "README.md"), filepath.Join(root, "DESIGN.md")) {
+		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile("(?m)(?:`|^)make ([a-z0-9-]+)").FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile("(?m)(?:`|^| )make ([a-z0-9-]+)(?:`| [A-Z0-9_]+=|$)").FindAllStringSubmatch(string(text), -1) {
 			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).Match(makefile) {
 				t.Errorf("%s names `make %s`, which the Makefile does not have", doc, m[1])
 			}
 		}
 		for _, m := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
 				t.Errorf("%s links to %s: %v", doc, m[1], err)
 			}
 		}
