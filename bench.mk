@@ -38,3 +38,12 @@ bench-test: # the benchmark's own tests: part of make test
 	else \
 	  echo "SKIP bench: cannot get the charting library: $$(echo "$$why" | tail -n 1)"; \
 	fi
+
+# BASE is what to compare with, BENCH a pattern of benchmarks, COUNT how often each
+# runs on either side, PACKAGES which. COUNT is the Makefile's own name for what
+# counts tests, so only one from the command line is a number.
+BASE     ?= HEAD
+PACKAGES ?= $(PURE)
+
+bench-diff: ## benchmarks of plain Go packages against those of BASE=commit, by benchstat; BENCH=Flush COUNT=10 PACKAGES='./cloudwatch ./kinesis'
+	@bash bench/diff.sh '$(BASE)' '$(BENCH)' '$(if $(filter command,$(firstword $(origin COUNT))),$(COUNT),6)' '$(BENCHTIME)' $(PACKAGES)
