@@ -116,18 +116,23 @@ func (b *batch) close(start int, millis int64, size, record int) bool {
 	if !b.hasRoom(size) {
 		return false
 	}
-	b.push(event{millis: millis, start: start, end: len(b.body), size: size, record: record})
+	b.push(millis, start, size, record)
 	return true
 }
 
-func (b *batch) push(e event) {
-	if len(b.events) > 0 && e.millis < b.newest {
+// push notes the event whose object was written from start on.
+func (b *batch) push(millis int64, start, size, record int) {
+	if len(b.events) > 0 && millis < b.newest {
 		b.unordered = true
 	} else {
-		b.newest = e.millis
+		b.newest = millis
 	}
-	b.events = append(b.events, e)
-	b.bytes += e.size
+	// Written where it stays: to copy one that was just made would wait until all
+	// of the body that was written before has left for the caches.
+	b.events = append(b.events, event{})
+	e := &b.events[len(b.events)-1]
+	e.millis, e.start, e.end, e.size, e.record = millis, start, len(b.body), size, record
+	b.bytes += size
 }
 
 // hasRoom says whether an event fits by number and size. An empty batch has
@@ -152,16 +157,15 @@ func (b *batch) day(i int) (end int) {
 // give takes the event that begins at start, and had no room, to next, which is
 // empty.
 func (b *batch) give(next *batch, start int, millis int64, size, record int) {
-	next.add(b.body[start:], event{millis: millis, size: size + eventOverhead, record: record})
+	next.add(b.body[start:], millis, size+eventOverhead, record)
 }
 
 // add appends an event whose JSON object is text.
-func (b *batch) add(text []byte, e event) {
+func (b *batch) add(text []byte, millis int64, size, record int) {
 	b.begin()
-	e.start = len(b.body)
+	start := len(b.body)
 	b.body = append(b.body, text...)
-	e.end = len(b.body)
-	b.push(e)
+	b.push(millis, start, size, record)
 }
 
 // sort brings the events into the order of time that the service demands;
@@ -181,7 +185,7 @@ func (b *batch) sort() *batch {
 		return 0
 	})
 	for _, e := range b.events {
-		sorted.add(b.body[e.start:e.end], e)
+		sorted.add(b.body[e.start:e.end], e.millis, e.size, e.record)
 	}
 	b.Free()
 	return sorted
@@ -194,7 +198,7 @@ func (b *batch) Len() int { return len(b.events) }
 func (b *batch) Split(i, j int) *batch {
 	part := newBatch(b.target)
 	for _, e := range b.events[i:j] {
-		part.add(b.body[e.start:e.end], e)
+		part.add(b.body[e.start:e.end], e.millis, e.size, e.record)
 	}
 	return part
 }

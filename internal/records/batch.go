@@ -108,7 +108,11 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 func (b *batch) close(start, size int, indexes []int) {
 	from := len(b.indexes)
 	b.indexes = append(b.indexes, indexes...)
-	b.entries = append(b.entries, entry{start, len(b.body), size, from, len(b.indexes)})
+	// Written where it stays: to copy one that was just made would wait until all
+	// of the body that was written before has left for the caches.
+	b.entries = append(b.entries, entry{})
+	e := &b.entries[len(b.entries)-1]
+	e.start, e.end, e.size, e.from, e.to = start, len(b.body), size, from, len(b.indexes)
 	b.bytes += size
 }
 
