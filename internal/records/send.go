@@ -2,6 +2,7 @@ package records
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,7 @@ type Sender struct {
 	flush   *delivery.Flush
 	open    *batch
 	queue   chan *batch // full ones; nil until there is one
+	senders int         // goroutines that take from it
 	wait    sync.WaitGroup
 	stopped atomic.Bool // a batch was given up: what keeps it back keeps back the others too
 
@@ -98,21 +100,31 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 	w.enqueue(full)
 }
 
-// enqueue hands a full batch to the goroutines that send. It blocks while all
-// of them are busy, which bounds the memory of a flush: at most two batches for
-// each call under way, left, and the one that is being filled.
+// enqueue hands a full batch to a goroutine that sends: to one that has nothing to
+// do, else to a new one. It blocks while as many as may be are busy, which bounds
+// the memory of a flush: at most two batches for each call under way, left, and
+// the one that is being filled.
 func (w *Sender) enqueue(b *batch) {
 	if w.queue == nil {
 		w.queue = make(chan *batch)
-		for range w.s.Concurrency {
-			w.wait.Go(func() {
-				for b := range w.queue {
-					w.deliver(b, w.s.Concurrency > 1)
-				}
-			})
-		}
 	}
-	w.queue <- b
+	select {
+	case w.queue <- b:
+	default:
+		if w.senders == w.s.Concurrency {
+			w.queue <- b
+			return
+		}
+		w.senders++
+		w.wait.Go(func() {
+			w.deliver(b, w.s.Concurrency > 1)
+			for b := range w.queue {
+				w.deliver(b, w.s.Concurrency > 1)
+			}
+		})
+	}
+	// It is best sent while its bytes are still in the processor's caches.
+	runtime.Gosched()
 }
 
 // Finish sends what is there, and waits for all calls.
