@@ -121,7 +121,7 @@ func (b *batch) close(start int, millis int64, size, record int) bool {
 }
 
 // push notes the event whose object was written from start on.
-func (b *batch) push(millis int64, start, size, record int) {
+func (b *batch) push(millis int64, start, size, record int) *event {
 	if len(b.events) > 0 && millis < b.newest {
 		b.unordered = true
 	} else {
@@ -133,6 +133,7 @@ func (b *batch) push(millis int64, start, size, record int) {
 	e := &b.events[len(b.events)-1]
 	e.millis, e.start, e.end, e.size, e.record = millis, start, len(b.body), size, record
 	b.bytes += size
+	return e
 }
 
 // hasRoom says whether an event fits by number and size. An empty batch has
@@ -157,15 +158,15 @@ func (b *batch) day(i int) (end int) {
 // give takes the event that begins at start, and had no room, to next, which is
 // empty.
 func (b *batch) give(next *batch, start int, millis int64, size, record int) {
-	next.add(b.body[start:], millis, size+eventOverhead, record)
+	next.add(b.body[start:], event{millis: millis, size: size + eventOverhead, record: record})
 }
 
 // add appends an event whose JSON object is text.
-func (b *batch) add(text []byte, millis int64, size, record int) {
+func (b *batch) add(text []byte, e event) {
 	b.begin()
 	start := len(b.body)
 	b.body = append(b.body, text...)
-	b.push(millis, start, size, record)
+	b.push(e.millis, start, e.size, e.record).retimed = e.retimed
 }
 
 // sort brings the events into the order of time that the service demands;
@@ -185,7 +186,7 @@ func (b *batch) sort() *batch {
 		return 0
 	})
 	for _, e := range b.events {
-		sorted.add(b.body[e.start:e.end], e.millis, e.size, e.record)
+		sorted.add(b.body[e.start:e.end], e)
 	}
 	b.Free()
 	return sorted
@@ -198,7 +199,7 @@ func (b *batch) Len() int { return len(b.events) }
 func (b *batch) Split(i, j int) *batch {
 	part := newBatch(b.target)
 	for _, e := range b.events[i:j] {
-		part.add(b.body[e.start:e.end], e.millis, e.size, e.record)
+		part.add(b.body[e.start:e.end], e)
 	}
 	return part
 }

@@ -92,7 +92,7 @@ func (s *sender) retime(b *batch, why delivery.Reason, i, j int) bool {
 	for _, e := range b.events[i:j] {
 		start := late.open(now)
 		late.body = append(late.body, b.body[e.start+messageAt(e.millis):e.end]...)
-		late.push(event{millis: now, start: start, end: len(late.body), size: e.size, record: e.record, retimed: true})
+		late.push(now, start, e.size, e.record).retimed = true
 	}
 	s.retimed(b.target, j-i, why)
 	s.mu.Lock()
