@@ -8,11 +8,8 @@ import (
 // CutText returns the length of the longest prefix of text that has at most
 // limit bytes and does not end within a UTF-8 character.
 func CutText(text []byte, limit int) int {
-	if len(text) <= limit {
+	if limit = max(limit, 0); len(text) <= limit {
 		return len(text)
-	}
-	if limit <= 0 {
-		return 0
 	}
 	// A character that the cut would split begins at most three bytes before.
 	for i := limit; i >= 0 && i > limit-utf8.UTFMax; i-- {
@@ -35,7 +32,7 @@ func CutText(text []byte, limit int) int {
 // text: it may be cut behind them, which leaves half of the text's own escape.
 // A text that is cut is no longer JSON in any case.
 func CutEscaped(escaped []byte, limit int) (n, size int) {
-	for n < len(escaped) && size < limit {
+	for {
 		// Up to the next backslash every byte stands for itself.
 		plain := bytes.IndexByte(escaped[n:], '\\')
 		if plain < 0 {
@@ -46,25 +43,24 @@ func CutEscaped(escaped []byte, limit int) (n, size int) {
 			n += k
 			size += k
 			if k < plain {
-				break
+				return n, size
 			}
 			continue
 		}
 		length, stands := escapeAt(escaped[n:])
-		if length == 0 || size+stands > limit {
-			break
+		if length == 0 || size+stands > limit { // the end is no escape either
+			return n, size
 		}
 		n += length
 		size += stands
 	}
-	return n, size
 }
 
 // CutInside returns the length of the longest prefix of escaped, which is the
 // inside of a JSON string, that has at most limit bytes and ends neither within
 // an escape nor within a UTF-8 character.
 func CutInside(escaped []byte, limit int) (n int) {
-	for n < len(escaped) {
+	for {
 		plain := bytes.IndexByte(escaped[n:], '\\')
 		if plain < 0 || n+plain > limit {
 			return n + CutText(escaped[n:], limit-n)
@@ -76,7 +72,6 @@ func CutInside(escaped []byte, limit int) (n int) {
 		}
 		n += length
 	}
-	return n
 }
 
 // escapeAt tells how long the escape at the start of s is, and for how many
@@ -98,10 +93,7 @@ func escapeAt(s []byte) (length, size int) {
 			return 12, 4
 		}
 	}
-	if size = utf8.RuneLen(r); size < 0 {
-		size = utf8.RuneLen(utf8.RuneError) // half of a pair reads as U+FFFD
-	}
-	return 6, size
+	return 6, len(string(r)) // half of a pair reads as U+FFFD
 }
 
 // hex4 reads four hexadecimal digits.

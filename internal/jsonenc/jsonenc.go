@@ -36,7 +36,7 @@ func AppendEscaped(dst, v []byte) (out []byte, size int, rest []byte, err error)
 // save that invalid UTF-8 is repaired, and everything else like AppendJSON.
 func AppendText(dst, v []byte) (out, rest []byte, err error) {
 	start, end := text(v)
-	if start < 0 {
+	if start == 0 {
 		return AppendJSON(dst, v)
 	}
 	if end > len(v) {
@@ -49,7 +49,7 @@ func AppendText(dst, v []byte) (out, rest []byte, err error) {
 // string. size is the number of bytes without this escaping.
 func AppendTextEscaped(dst, v []byte) (out []byte, size int, rest []byte, err error) {
 	start, end := text(v)
-	if start < 0 {
+	if start == 0 {
 		return AppendEscaped(dst, v)
 	}
 	if end > len(v) {

@@ -364,6 +364,7 @@ func TestText(t *testing.T) {
 		{"int", raw("\x05"), "5"},
 		{"nil", raw("\xc0"), "null"},
 		{"map", raw("\x81\xa1a\xa1\""), `{"a":"\""}`},
+		{"longest short str", str(strings.Repeat("x", 31)), strings.Repeat("x", 31)},
 		{"array", raw("\x92\x01\x02"), `[1,2]`},
 	} {
 		in := append(tt.v, "rest"...)
@@ -378,6 +379,29 @@ func TestText(t *testing.T) {
 		if got := unquote(t, esc[3:]); got != tt.want || size != len(tt.want) {
 			t.Errorf("%s: got %q of size %d, want %q of size %d", tt.name, got, size, tt.want, len(tt.want))
 		}
+	}
+}
+
+// Texts that end where the data does.
+func TestEmptyText(t *testing.T) {
+	for _, v := range []string{"\xa0", "\xd9\x00", "\xda\x00\x00", "\xdb\x00\x00\x00\x00", "\xc4\x00", "\xc5\x00\x00", "\xc6\x00\x00\x00\x00"} {
+		if out, rest, err := AppendText(nil, raw(v)); err != nil || len(out) != 0 || len(rest) != 0 {
+			t.Errorf("%q: got %q, rest %q, %v", v, out, rest, err)
+		}
+	}
+}
+
+// The largest values whose size is in their first byte.
+func TestLargestShort(t *testing.T) {
+	text, pairs, list := strings.Repeat("x", 31), strings.Repeat(`"":1,`, 15), strings.Repeat("1,", 15)
+	v := raw("\x93\xbf" + text + "\x8f" + strings.Repeat("\xa0\x01", 15) + "\x9f" + strings.Repeat("\x01", 15))
+	want := `["` + text + `",{` + pairs[:len(pairs)-1] + `},[` + list[:len(list)-1] + `]]`
+	if out, rest, err := AppendJSON(nil, v); err != nil || string(out) != want || len(rest) != 0 {
+		t.Errorf("got %s, rest %q, %v", out, rest, err)
+	}
+	s := &Shape{Keys: []string{"y"}}
+	if out, err := s.AppendJSON(nil, v[1+32:][:31], nil); err != nil || string(out) != "{}" {
+		t.Errorf("a key of 15: got %s, %v", out, err)
 	}
 }
 
@@ -489,6 +513,9 @@ func TestCut(t *testing.T) {
 		{`\u00e9x`, 1, ``, 0}, {`\u00e9x`, 2, `\u00e9`, 2}, {`\u65E5x`, 2, ``, 0}, {`\u65E5x`, 4, `\u65E5x`, 4},
 		{`\ud83d\ude00x`, 3, ``, 0}, {`\ud83d\ude00x`, 4, `\ud83d\ude00`, 4}, {`\ud83d\ude00x`, 5, `\ud83d\ude00x`, 5},
 		{`\ud83dx`, 2, ``, 0}, {`\ud83dx`, 4, `\ud83dx`, 4}, {`\ud83d\u0041`, 3, `\ud83d`, 3}, {`\ude00`, 3, `\ude00`, 3},
+		{`\ud800\udc00`, 4, `\ud800\udc00`, 4}, {`\udbff\udfff`, 4, `\udbff\udfff`, 4}, {`\uDBFF\uDFFF`, 4, `\uDBFF\uDFFF`, 4},
+		{`\udc00\udc00`, 4, `\udc00`, 3}, {`\ud800\ud800`, 4, `\ud800`, 3}, {`\ud800\ue000`, 4, `\ud800`, 3},
+		{`\uaaaa\uffff`, 6, `\uaaaa\uffff`, 6}, {`\uAAAA\uFFFF`, 6, `\uAAAA\uFFFF`, 6}, {`\u00AAx`, 2, `\u00AA`, 2}, {`\u00ggx`, 9, ``, 0},
 		{`\n日\n`, 4, `\n日`, 4}, {`\n日\n`, 3, `\n`, 1}, {`\n日\n`, 5, `\n日\n`, 5},
 		// Not a JSON string: cut before what is not understood.
 		{`a\`, 5, `a`, 1}, {`a\u00`, 5, `a`, 1}, {`a\u00zz`, 9, `a`, 1},
@@ -496,6 +523,23 @@ func TestCut(t *testing.T) {
 		n, size := CutEscaped([]byte(tt.escaped), tt.max)
 		if got := tt.escaped[:n]; got != tt.want || size != tt.size {
 			t.Errorf("CutEscaped(%s, %d): got %s, %d, want %s, %d", tt.escaped, tt.max, got, size, tt.want, tt.size)
+		}
+	}
+}
+
+func TestCutInside(t *testing.T) {
+	for _, tt := range []struct {
+		escaped string
+		max     int
+		want    string
+	}{
+		{``, 0, ``}, {``, 5, ``}, {`abc`, 2, `ab`}, {`abc`, 3, `abc`}, {`abc`, 0, ``},
+		{`\n`, 1, ``}, {`\n`, 2, `\n`}, {`ab\n`, 2, `ab`}, {`abc\n`, 2, `ab`}, {`\nabc\n`, 4, `\nab`}, {`ab\n`, 3, `ab`}, {`ab\n`, 4, `ab\n`}, {`ab\ncd`, 5, `ab\nc`}, {`\n\n`, 3, `\n`}, {`\n\n`, 4, `\n\n`},
+		{`a\u001bx`, 6, `a`}, {`a\u001bx`, 7, `a\u001b`}, {`a\u001bx`, 8, `a\u001bx`}, {`\ud83d\ude00x`, 11, ``}, {`\ud83d\ude00x`, 12, `\ud83d\ude00`},
+		{`a日`, 3, `a`}, {`\n日`, 4, `\n`}, {`\n日`, 5, `\n日`}, {`a\u00`, 9, `a`},
+	} {
+		if got := tt.escaped[:CutInside([]byte(tt.escaped), tt.max)]; got != tt.want {
+			t.Errorf("CutInside(%s, %d): got %s, want %s", tt.escaped, tt.max, got, tt.want)
 		}
 	}
 }

@@ -97,6 +97,52 @@ func TestMemo(t *testing.T) {
 			many = append(many, record(r...))
 		}
 		compareMemo(t, s, many...)
+		for cut := range len(record(one, a)) {
+			compareMemo(t, s, record(one, a)[:cut])
+		}
+	}
+}
+
+// What is remembered: maps and arrays that are neither small nor large, and of
+// those that are others each time only some.
+func TestMemoRemembers(t *testing.T) {
+	value := func(n int) []byte { return append([]byte{0xdc, byte((n - 3) >> 8), byte(n - 3)}, make([]byte, n-3)...) }
+	for n, want := range map[int]bool{31: false, 32: true, 32 << 10: true, 32<<10 + 1: false} {
+		var m Memo
+		// The same one twice, the second behind other bytes.
+		if _, _, err := m.AppendJSON(nil, append([]byte("\x82\xa1a\x01\xa1b"), value(n)...)); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(m.values[1].src) == n; got != want || len(m.values[0].src) != 0 {
+			t.Errorf("%d bytes: remembered %v, want %v", n, got, want)
+		}
+	}
+
+	var m Memo
+	var last []byte
+	kept := 0
+	for i := range 130 {
+		v := value(40)
+		v[20] = byte(i % 0x7f)
+		if _, _, err := m.AppendJSON(nil, append([]byte("\x81\xa1a"), v...)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(m.values[0].src, last) {
+			last = bytes.Clone(m.values[0].src)
+			kept++
+		}
+	}
+	if kept != 10 { // the first 8, and 2 of those behind
+		t.Errorf("kept %d of 130 that differ", kept)
+	}
+}
+
+func TestIsContainer(t *testing.T) {
+	for c := range 256 {
+		kind := msgp.NextType([]byte{byte(c), 0, 0, 0, 0, 0})
+		if got, want := isContainer(byte(c)), kind == msgp.MapType || kind == msgp.ArrayType; got != want {
+			t.Errorf("%#x: got %v, want %v", c, got, want)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ func (s *Shape) top(e *encoder, dst []byte, i, n int, timeText []byte) ([]byte, 
 // keeps tells whether the entry whose key is at the start of v is written.
 func (s *Shape) keeps(v []byte) bool {
 	start, end := text(v)
-	if start < 0 || end > len(v) { // no text, or an error that is found later
+	if start == 0 || end > len(v) { // no text, or an error that is found later
 		return len(s.Keys) == 0
 	}
 	name := v[start:end]
@@ -128,16 +128,16 @@ func (e *encoder) dotted(dst, s []byte) []byte {
 // mapHeader returns where the first entry of the map v is and how many it has,
 // or -1 if v is no map, or not even its header is there.
 func mapHeader(v []byte) (first, n int) {
-	if len(v) == 0 {
-		return 0, -1
-	}
-	if c := v[0]; c >= 0x80 && c <= 0x8f {
-		return 1, int(c & 0x0f)
-	}
-	if v[0] == 0xde || v[0] == 0xdf {
-		e := encoder{src: v}
-		if n, next := e.number(0); next > 0 {
-			return next, int(n)
+	if len(v) > 0 {
+		c := v[0]
+		if c&0xf0 == 0x80 {
+			return 1, int(c & 0x0f)
+		}
+		if c == 0xde || c == 0xdf {
+			e := encoder{src: v}
+			if n, next := e.number(0); next > 0 {
+				return next, int(n)
+			}
 		}
 	}
 	return 0, -1

@@ -44,7 +44,7 @@ func (e *encoder) quoted(dst, s []byte) []byte {
 func (e *encoder) escaped(dst, s []byte) []byte {
 	table := &escapes[e.q]
 	i, j, extra := 0, len(dst), 0
-	dst = room(dst, len(s)+slack)
+	dst = dst[:cap(dst)] // quoted has made room
 	for i < len(s) {
 		var w, m uint64
 		if i <= len(s)-8 {

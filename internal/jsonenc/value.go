@@ -180,7 +180,7 @@ func (e *encoder) elements(dst []byte, i, n, depth int) ([]byte, int) {
 func (e *encoder) key(dst []byte, i, depth int) ([]byte, int) {
 	if i < len(e.src) && !e.replace {
 		c := e.src[i]
-		if c >= 0xa0 && c <= 0xbf {
+		if c&0xe0 == 0xa0 {
 			return e.str(dst, i+1, int(c&0x1f))
 		}
 	}
@@ -190,7 +190,7 @@ func (e *encoder) key(dst []byte, i, depth int) ([]byte, int) {
 // oddKey is key for all cases. What is not a string becomes one: its JSON
 // text.
 func (e *encoder) oddKey(dst []byte, i, depth int) ([]byte, int) {
-	if start, end := text(e.src[i:]); start >= 0 {
+	if start, end := text(e.src[i:]); start > 0 {
 		start, end = i+start, i+end
 		if end > len(e.src) {
 			return e.fail(dst, ErrBroken)
@@ -283,14 +283,14 @@ var (
 )
 
 // text returns where the content of the string or binary at the start of v
-// begins and ends; start is -1 if v begins with something else. end may be
+// begins and ends; start is 0 if v begins with something else. end may be
 // behind the end of v.
 func text(v []byte) (start, end int) {
 	if len(v) == 0 {
-		return -1, 0
+		return 0, 0
 	}
 	switch c := v[0]; {
-	case c >= 0xa0 && c <= 0xbf: // fixstr
+	case c&0xe0 == 0xa0: // fixstr
 		return 1, 1 + int(c&0x1f)
 	case c == 0xd9 || c == 0xc4:
 		if len(v) < 2 {
@@ -308,5 +308,5 @@ func text(v []byte) (start, end int) {
 		}
 		return 5, 5 + int(binary.BigEndian.Uint32(v[1:]))
 	}
-	return -1, 0
+	return 0, 0
 }

@@ -2,7 +2,9 @@
 // into a <= or a >=, a + into a -, one by one, and runs the package's tests each
 // time. A change that lives is one that they do not notice.
 //
-//	go run ./internal/mutants -gremlins gremlins -argued conformance/mutants.md ./internal/chunk
+//	go run ./internal/mutants -gremlins gremlins -argued conformance/mutants.md ./internal/chunk ./internal/records+./kinesis
+//
+// A package may have its tests in others too, which come after a plus.
 //
 // Which changes there are is said by gremlins (github.com/go-gremlins/gremlins).
 // It could run them too, and would build and link the tests for each; here they
@@ -65,8 +67,12 @@ func (s *settings) run(patterns []string) (good bool, err error) {
 	var total tally
 	good = true
 	for _, pattern := range patterns {
-		dir := filepath.ToSlash(filepath.Clean(strings.TrimPrefix(pattern, "./")))
-		mutants, err := s.onPackage(dir)
+		dirs := strings.Split(pattern, "+")
+		for i, dir := range dirs {
+			dirs[i] = filepath.ToSlash(filepath.Clean(strings.TrimPrefix(dir, "./")))
+		}
+		dir := dirs[0]
+		mutants, err := s.onPackage(dirs)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", dir, err)
 		}

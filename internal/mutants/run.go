@@ -43,14 +43,17 @@ type listed struct {
 type target struct {
 	*settings
 	dir     string
+	tests   []string // directories of the packages whose tests are run: its own, and others
 	env     []string
 	limit   time.Duration
 	mutants []*mutant
 }
 
-// onPackage finds the mutants of the package in dir and what becomes of them.
-func (s *settings) onPackage(dir string) ([]*mutant, error) {
-	t := &target{settings: s, dir: dir, env: os.Environ()}
+// onPackage finds the mutants of the first package of dirs, and what becomes of
+// them in the tests of all.
+func (s *settings) onPackage(dirs []string) ([]*mutant, error) {
+	dir := dirs[0]
+	t := &target{settings: s, dir: dir, tests: dirs, env: os.Environ()}
 	own, exports, err := t.list()
 	if err != nil {
 		return nil, err
@@ -68,27 +71,32 @@ func (s *settings) onPackage(dir string) ([]*mutant, error) {
 	if err != nil {
 		return nil, err
 	}
-	binary, single, err := t.buildAll(c)
+	single, err := t.buildAll(c)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	t.limit = 2 * time.Minute
-	if end, out := t.test(binary, -1); end != lived {
+	if end, out := t.test("all", -1); end != lived {
 		return nil, fmt.Errorf("the tests fail without a change:\n%s", out)
 	}
 	t.limit = s.least + 5*time.Since(start)
+	t.runAll(single, results)
+	return t.mutants, nil
+}
 
+// runAll runs the tests with each mutant of which nothing is known yet.
+func (t *target) runAll(single map[*mutant]bool, results io.Writer) {
 	work := make(chan *mutant)
 	var all sync.WaitGroup
 	var one sync.Mutex
-	for range s.workers {
+	for range t.workers {
 		all.Go(func() {
 			for m := range work {
 				if single[m] {
 					m.end = t.alone(m)
 				} else {
-					m.end, _ = t.test(binary, m.number)
+					m.end, _ = t.test("all", m.number)
 				}
 				one.Lock()
 				fmt.Fprintf(results, "%d %s\n", m.number, m.end)
@@ -103,7 +111,6 @@ func (s *settings) onPackage(dir string) ([]*mutant, error) {
 	}
 	close(work)
 	all.Wait()
-	return t.mutants, nil
 }
 
 // list returns what go list says of the package and where the export data of its
@@ -172,9 +179,8 @@ var said = regexp.MustCompile(`(?m)^(\S+\.go):(\d+):`)
 // buildAll builds the package's tests with all mutants that can be switched, and
 // says which cannot: a constant has to be one, and a line that does not compile
 // is left as it was.
-func (t *target) buildAll(c *checked) (binary string, single map[*mutant]bool, err error) {
+func (t *target) buildAll(c *checked) (single map[*mutant]bool, err error) {
 	single = make(map[*mutant]bool)
-	binary = filepath.Join(t.work, "all.test")
 	for {
 		replaced := make(map[string]string)
 		for i, file := range c.files {
@@ -191,13 +197,13 @@ func (t *target) buildAll(c *checked) (binary string, single map[*mutant]bool, e
 			}
 			to := filepath.Join(t.work, "all-"+filepath.Base(name))
 			if err := os.WriteFile(to, text, 0o644); err != nil {
-				return "", nil, err
+				return nil, err
 			}
 			replaced[name] = to
 		}
-		out, err := t.build(binary, "all", replaced)
+		out, err := t.build("all", replaced)
 		if err == nil {
-			return binary, single, nil
+			return single, nil
 		}
 		some := false
 		for _, place := range said.FindAllStringSubmatch(out, -1) {
@@ -209,13 +215,18 @@ func (t *target) buildAll(c *checked) (binary string, single map[*mutant]bool, e
 			}
 		}
 		if !some {
-			return "", nil, fmt.Errorf("cannot build the tests: %w\n%s", err, out)
+			return nil, fmt.Errorf("cannot build the tests: %w\n%s", err, out)
 		}
 	}
 }
 
-// build builds the package's tests with other texts for some of its files.
-func (t *target) build(binary, name string, replaced map[string]string) (out string, err error) {
+// binary is the file of the tests of a package in dir, with the changes of that name.
+func (t *target) binary(name, dir string) string {
+	return filepath.Join(t.work, name+"-"+filepath.Base(dir)+".test")
+}
+
+// build builds the tests with other texts for some of the package's files.
+func (t *target) build(name string, replaced map[string]string) (out string, err error) {
 	overlay := struct{ Replace map[string]string }{make(map[string]string)}
 	for file, to := range replaced {
 		overlay.Replace[filepath.Join(t.root, file)] = to
@@ -228,10 +239,14 @@ func (t *target) build(binary, name string, replaced map[string]string) (out str
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", file, "-gcflags=-e", "-ldflags=-s -w", "-o", binary, "./"+t.dir)
-	cmd.Dir, cmd.Env = t.root, t.env
-	text, err = cmd.CombinedOutput()
-	return string(text), err
+	for _, dir := range t.tests {
+		cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", file, "-gcflags=-e", "-ldflags=-s -w", "-o", t.binary(name, dir), "./"+dir)
+		cmd.Dir, cmd.Env = t.root, t.env
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return string(text), err
+		}
+	}
+	return "", nil
 }
 
 // alone builds the tests for one mutant and runs them.
@@ -241,26 +256,40 @@ func (t *target) alone(m *mutant) end {
 		return unknown
 	}
 	name := fmt.Sprintf("one-%d", m.number)
-	to, binary := filepath.Join(t.work, name+".go"), filepath.Join(t.work, name+".test")
+	to := filepath.Join(t.work, name+".go")
 	changed := append(append(append([]byte{}, source[:m.offset]...), m.put...), source[m.offset+len(m.op):]...)
 	if err := os.WriteFile(to, changed, 0o644); err != nil {
 		return unknown
 	}
-	defer os.Remove(binary)
-	if _, err := t.build(binary, name, map[string]string{m.file: to}); err != nil {
+	defer func() {
+		for _, dir := range t.tests {
+			os.Remove(t.binary(name, dir))
+		}
+	}()
+	if _, err := t.build(name, map[string]string{m.file: to}); err != nil {
 		return notViable
 	}
-	result, _ := t.test(binary, -1)
+	result, _ := t.test(name, -1)
 	return result
 }
 
-// test runs the tests with one of the mutants, or with none.
-func (t *target) test(binary string, number int) (end, string) {
+// test runs the tests that were built with the changes of a name, with one of
+// them or with none, up to the first package whose tests fail.
+func (t *target) test(name string, number int) (result end, out string) {
+	for _, dir := range t.tests {
+		if result, out = t.testIn(dir, t.binary(name, dir), number); result != lived {
+			break
+		}
+	}
+	return result, out
+}
+
+func (t *target) testIn(dir, binary string, number int) (end, string) {
 	ctx, cancel := context.WithTimeout(context.Background(), t.limit)
 	defer cancel()
 	limited := fmt.Sprintf(`ulimit -v %d; exec "$0" -test.short -test.failfast`, memory)
 	cmd := exec.CommandContext(ctx, "sh", "-c", limited, binary)
-	cmd.Dir, cmd.Env = filepath.Join(t.root, t.dir), append(t.env, fmt.Sprintf("MUTANT=%d", number))
+	cmd.Dir, cmd.Env = filepath.Join(t.root, dir), append(t.env[:len(t.env):len(t.env)], fmt.Sprintf("MUTANT=%d", number))
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	switch {

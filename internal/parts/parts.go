@@ -82,7 +82,7 @@ func (s *Splitter) Set(text []byte, isJSON bool, id [16]byte) {
 	} else {
 		s.text = append(s.text[:0], text...)
 	}
-	most := len(s.text) + 1 // no part is empty
+	most := len(s.text) // no part is empty
 	s.begin = len(s.append(nil, most, most, nil))
 }
 
