@@ -30,6 +30,9 @@ var outputs = map[string]flb.Constructor{
 	"firehose":   constructor(firehose.New),
 }
 
+// takesMetrics are the plugins that know what to do with metrics.
+var takesMetrics = map[string]bool{"cloudwatch": true}
+
 // constructor gives a package's New the type that flb asks for: a nil *Plugin
 // in an interface would not be nil.
 func constructor[T flb.Output](open func(delivery.Env, options.Getter) (T, error)) flb.Constructor {
@@ -44,7 +47,8 @@ func constructor[T flb.Output](open func(delivery.Env, options.Getter) (T, error
 
 //export aws_for_fluent_bit_register
 func aws_for_fluent_bit_register(def unsafe.Pointer, name, description *C.char) C.int {
-	return C.int(flb.Register(def, C.GoString(name), C.GoString(description)))
+	plugin := C.GoString(name)
+	return C.int(flb.Register(def, plugin, C.GoString(description), takesMetrics[plugin]))
 }
 
 //export FLBPluginInit

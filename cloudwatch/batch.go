@@ -41,6 +41,7 @@ type batch struct {
 	bytes     int   // as the service counts them
 	newest    int64 // time of an event
 	unordered bool  // an event came after a newer one
+	metrics   bool  // an event is a document of the embedded metric format
 	memo      jsonenc.Memo
 }
 
@@ -60,8 +61,15 @@ func newBatch(t target) *batch {
 	b.body = jsonenc.AppendQuoted(b.body, t.stream)
 	b.body = append(b.body, `,"logEvents":[`...)
 	b.head = len(b.body)
-	b.events, b.bytes, b.unordered = b.events[:0], 0, false
+	b.events, b.bytes, b.unordered, b.metrics = b.events[:0], 0, false, false
 	return b
+}
+
+// like returns an empty batch for a stream that is sent in the same way.
+func (b *batch) like(t target) *batch {
+	n := newBatch(t)
+	n.metrics = b.metrics
+	return n
 }
 
 // Free gives the batch back; nothing may use it or its body any more.
@@ -175,7 +183,7 @@ func (b *batch) sort() *batch {
 	if !b.unordered {
 		return b
 	}
-	sorted := newBatch(b.target)
+	sorted := b.like(b.target)
 	slices.SortStableFunc(b.events, func(x, y event) int {
 		switch {
 		case x.millis < y.millis:
@@ -197,7 +205,7 @@ func (b *batch) Len() int { return len(b.events) }
 
 // Split returns the batch's events from i to j as a batch of their own.
 func (b *batch) Split(i, j int) *batch {
-	part := newBatch(b.target)
+	part := b.like(b.target)
 	for _, e := range b.events[i:j] {
 		part.add(b.body[e.start:e.end], e)
 	}

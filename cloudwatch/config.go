@@ -10,6 +10,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/emf"
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/parts"
@@ -23,10 +24,13 @@ type config struct {
 	names nameConfig
 
 	pick          fields.Pick
-	logFormat     string // "json/emf" or "": the header x-amzn-logs-format
-	createGroup   bool   // auto_create_group
-	createStream  bool   // auto_create_stream
-	groupTags     []tag  // for groups that are created, or updated
+	emf           emf.Config
+	allEMF        bool  // log_format json/emf: every call has the header x-amzn-logs-format
+	autoFormat    bool  // log_format auto: documents are told from other records
+	looksForEMF   bool  // records may have to be sent as documents
+	createGroup   bool  // auto_create_group
+	createStream  bool  // auto_create_stream
+	groupTags     []tag // for groups that are created, or updated
 	tagTemplates  tagTemplates
 	groupClass    string       // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
 	retentionDays int          // 0: left alone
@@ -83,6 +87,7 @@ func parseConfig(s *options.Set) config {
 		aws:          awsx.ParseOptions(s, "logs"),
 		names:        parseNames(s),
 		pick:         fields.ParsePick(s),
+		emf:          emf.ParseConfig(s),
 		createGroup:  s.Bool("auto_create_group", false),
 		createStream: s.Bool("auto_create_stream", true),
 		groupClass:   strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),
@@ -93,9 +98,8 @@ func parseConfig(s *options.Set) config {
 		outOfRange:   parseOutOfRange(s),
 		concurrency:  s.Int("concurrency", 4, 1, 64),
 	}
-	if s.OneOf("log_format", "json", "json", "json/emf") == "json/emf" {
-		c.logFormat = "json/emf"
-	}
+	format := s.OneOf("log_format", "json", "json", "json/emf", "auto")
+	c.allEMF, c.autoFormat = format == "json/emf", format == "auto"
 	if v, ok := s.Lookup("log_retention_days"); ok {
 		n, err := strconv.Atoi(v)
 		if err != nil || n != 0 && !slices.Contains(retentionDays, n) {

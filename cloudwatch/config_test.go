@@ -14,6 +14,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/emf"
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/parts"
@@ -79,6 +80,8 @@ var good = map[string]string{
 	"data_keys":                     "log,kubernetes->pod_name",
 	"exclude_keys":                  "stream",
 	"log_format":                    "json/emf",
+	"metric_namespace":              "fleet",
+	"metric_dimensions":             "host, az; host",
 	"auto_create_group":             "On",
 	"auto_create_stream":            "no",
 	"new_log_group_tags":            "team=web, env=prod,empty=",
@@ -144,17 +147,20 @@ func TestEveryOption(t *testing.T) {
 	if got := c.names.stream.sources[0].option + " " + c.names.stream.sources[1].option + " " + c.names.stream.defaultName; got != "log_stream_template log_stream_name more" {
 		t.Errorf("the stream's name comes from %s", got)
 	}
+	if !c.emf.Set {
+		t.Error("nothing is known of metrics")
+	}
 	if c.pick.LogKey() != "log" {
 		t.Errorf("log_key is %q", c.pick.LogKey())
 	}
-	c.names, c.pick = nameConfig{}, fields.Pick{}
+	c.names, c.pick, c.emf = nameConfig{}, fields.Pick{}, emf.Config{}
 	want := config{
 		aws: awsx.Options{Service: "logs", Region: "eu-central-1", Endpoint: "http://127.0.0.1:1234", Profile: "work",
 			CredentialsEndpoint: "http://127.0.0.1/creds?id=1", RoleARN: "arn:aws:iam::123456789012:role/logs", ExternalID: "x-1",
 			RoleSessionName: "node-1", RoleDuration: 30 * time.Minute, STSEndpoint: "https://sts.example.com",
 			ProxyURL: "http://proxy:3128", NoProxy: "localhost,10.0.0.0/8", TLSMinVersion: "1.3", Timeout: 5 * time.Second,
 			ExtraUserAgent: "fleet-7", NoResend: true},
-		logFormat: "json/emf", createGroup: true, createStream: false,
+		allEMF: true, createGroup: true, createStream: false,
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
 		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, kmsKey: testKMSKey, protect: aws.Bool(true), existing: "update",
 		asked:    retention | groupTags | kmsKey | protection,
@@ -173,7 +179,8 @@ var bad = []struct{ option, value, allowed string }{
 	{"log_stream_name", "$(tag[abc])", "tag"},
 	{"log_group_template", "$kubernetes['namespace_name'", "kubernetes"},
 	{"log_stream_template", "$kubernetes[", "kubernetes"},
-	{"log_format", "emf", "json, json/emf"},
+	{"log_format", "emf", "json, json/emf, auto"},
+	{"metric_dimensions", strings.Repeat("d,", 31), "up to 30 names in a set"},
 	{"log_key", "a->", "a key, keys of nested maps"},
 	{"log_key_missing", "keep", "drop, record"},
 	{"data_keys", "$a[0]", "keys of maps"},
@@ -331,8 +338,9 @@ func TestOptionValues(t *testing.T) {
 		got           func(config) any
 		want          any
 	}{
-		{"log_format", "JSON", func(c config) any { return c.logFormat }, ""},
-		{"log_format", "Json/EMF", func(c config) any { return c.logFormat }, "json/emf"},
+		{"log_format", "JSON", func(c config) any { return c.allEMF }, false},
+		{"log_format", "auto", func(c config) any { return c.autoFormat && !c.allEMF }, true},
+		{"log_format", "Json/EMF", func(c config) any { return c.allEMF }, true},
 		{"log_group_class", "delivery", func(c config) any { return c.groupClass }, "DELIVERY"},
 		{"log_group_class", "STANDARD", func(c config) any { return c.groupClass }, "STANDARD"},
 		{"log_group_deletion_protection", "off", func(c config) any { return *c.protect }, false},

@@ -87,7 +87,7 @@ func (s *sender) retime(b *batch, why delivery.Reason, i, j int) bool {
 	if !s.p.outOfRange.now || b.events[i].retimed {
 		return false
 	}
-	late := newBatch(s.p.outOfRange.target(b.target))
+	late := b.like(s.p.outOfRange.target(b.target))
 	now := time.Now().UnixMilli()
 	for _, e := range b.events[i:j] {
 		start := late.open(now)

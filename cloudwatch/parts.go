@@ -8,16 +8,15 @@ import (
 )
 
 // split writes a record that is too large as several events of one time, so that
-// they keep their order. value is what is sent of it, as text if that is what it
-// is, and known to be writable.
-func (p *Plugin) split(out *sender, t target, millis int64, ev *chunk.Event, i int, value []byte, asText bool) {
+// they keep their order. m is known to be writable.
+func (p *Plugin) split(out *sender, t target, millis int64, ev *chunk.Event, i int, m payload) {
 	text, write := []byte(nil), jsonenc.AppendJSON
-	if asText {
+	if m.asText {
 		write = jsonenc.AppendText
 	}
-	text, _, _ = write(text, value)
+	text, _, _ = write(text, m.value)
 	var s parts.Splitter
-	s.Set(text, !asText || fields.IsContainer(value), parts.ID(ev, i))
+	s.Set(text, !m.asText || fields.IsContainer(m.value), parts.ID(ev, i))
 	n := s.Split(p.maxEvent)
 	out.flush.Split("max_event_size", p.maxEvent)
 	for k := range n {

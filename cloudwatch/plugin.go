@@ -2,14 +2,15 @@
 // of CloudWatch Logs.
 //
 // The files are the way of a record: config.go (options), plugin.go (Flush: the
-// walk over a chunk), names.go and ecs.go (which group and stream), batch.go
-// (the request's body), target.go (groups and streams that exist), send.go (the
+// walk over a chunk), names.go and ecs.go (which group and stream),
+// metrics.go (records that carry metrics), batch.go (the request's body), target.go (groups and streams that exist), send.go (the
 // calls), verdict.go (what an answer means).
 package cloudwatch
 
 import (
 	"context"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
@@ -17,6 +18,7 @@ import (
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/emf"
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
@@ -31,10 +33,12 @@ type Plugin struct {
 	names   *names
 	session *awsx.Session
 	client  *cloudwatchlogs.Client
-	put     []awsx.BodyOption // headers of every PutLogEvents call
+	headers [2][]awsx.BodyOption // of PutLogEvents calls without and with metrics in them
 	targets *targets
 	pace    delivery.Pace // of the account's quota for PutLogEvents; each stream has one of its own
 	making  delivery.Pace // of the account's quotas for making groups and streams
+
+	sawMetrics sync.Once // says what becomes of them
 
 	troubled atomic.Pointer[stream] // the last stream that could not be sent to, until it can
 }
@@ -52,8 +56,9 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 		return nil, err
 	}
 	p.client = p.session.CloudWatchLogs()
-	if p.logFormat != "" {
-		p.put = append(p.put, awsx.Header("X-Amzn-Logs-Format", p.logFormat))
+	p.headers[1] = []awsx.BodyOption{awsx.Header("X-Amzn-Logs-Format", "json/emf")}
+	if p.allEMF {
+		p.headers[0] = p.headers[1]
 	}
 	p.targets = newTargets()
 	ecs := newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
@@ -74,13 +79,25 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	out := p.newSender(f)
 	names := p.names.chunk(f.Context(), c.Tag)
 	out.tags = p.newTagger(names)
-	broken := f.Walk(func(i int, ev *chunk.Event) { p.write(f, out, names, ev, i) })
+	var broken error
+	if emf.IsMetrics(c.Data) {
+		broken = p.writeMetrics(f, out, names, c)
+	} else {
+		broken = f.Walk(func(i int, ev *chunk.Event) { p.write(f, out, names, ev, i) })
+	}
 	out.finish()
 	return f.Finish(broken)
 }
 
-// write writes one record into the open batch of its stream.
+// write writes what is to be sent of a record into the open batch of its stream.
 func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *chunk.Event, i int) {
+	mayBe := p.autoFormat && emf.MayBe(ev.Body)
+	if mayBe || p.emf.Set {
+		if doc := p.document(out, ev, mayBe); doc != nil {
+			p.put(f, out, names, ev, i, payload{doc, false, true})
+			return
+		}
+	}
 	value, found := p.pick.Value(&out.picked, ev.Body)
 	switch found {
 	case fields.Missing:
@@ -89,6 +106,20 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	case fields.Whole:
 		f.LacksLogKey()
 	}
+	m := payload{value, found == fields.Value, false}
+	m.metrics = mayBe && m.asText && (emf.IsText(value) || emf.Is(value))
+	p.put(f, out, names, ev, i, m)
+}
+
+// payload is what is sent of a record.
+type payload struct {
+	value   []byte // msgpack
+	asText  bool   // if that is what it is, else as JSON
+	metrics bool   // it is a document of the embedded metric format
+}
+
+// put writes a message into the open batch of its stream.
+func (p *Plugin) put(f *delivery.Flush, out *sender, names *chunkNames, ev *chunk.Event, i int, m payload) {
 	t, substitute := names.target(ev.Time, ev.Body)
 	if substitute {
 		p.Add(delivery.DefaultName, 1)
@@ -100,7 +131,7 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 	b := out.batch(t)
 	start := b.open(millis)
 	text := len(b.body)
-	size, err := b.appendMessage(value, found == fields.Value)
+	size, err := b.appendMessage(m.value, m.asText)
 	switch {
 	case err != nil:
 		f.Malformed(i, err)
@@ -112,7 +143,7 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 		if p.tooBig == parts.Drop {
 			f.TooLarge(i, "max_event_size", p.maxEvent)
 		} else {
-			p.split(out, t, millis, ev, i, value, found == fields.Value)
+			p.split(out, t, millis, ev, i, m)
 		}
 		return
 	case size > p.maxEvent:
@@ -120,6 +151,9 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 		f.Truncated("max_event_size", p.maxEvent)
 	}
 	out.close(b, start, millis, size, i)
+	if m.metrics {
+		out.last.metrics = true
+	}
 }
 
 // appendMessage writes what is sent of a record, as text if that is what it is,

@@ -295,8 +295,12 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 	}
 	p.Add(delivery.Requests, 1)
 	body := b.request(token)
+	headers := p.headers[0]
+	if b.metrics {
+		headers = p.headers[1]
+	}
 	a.begun = time.Now()
-	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, awsx.NewBody(body), p.put...)
+	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, awsx.NewBody(body), headers...)
 	if err == nil {
 		p.Add(delivery.Bytes, len(body))
 	}

@@ -141,7 +141,12 @@ func (c *call) do(ctx context.Context, result any) error {
 	}
 	way := h.routes.get(c.key)
 	if way == nil {
-		hook.learn = func(way *route) { h.routes.set(c.key, way) }
+		hook.learn = func(way *route) {
+			for _, own := range ready.headers {
+				way.header.Del(own[0])
+			}
+			h.routes.set(c.key, way)
+		}
 		return called(c.body, c.sdk(nil, ready, hook))
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout())

@@ -59,12 +59,16 @@ type instance struct {
 }
 
 // Register fills in Fluent Bit's struct flb_plugin_proxy_def. It returns
-// FLB_ERROR, 0, which is what Fluent Bit takes for success here.
-func Register(def unsafe.Pointer, name, description string) (result int) {
+// FLB_ERROR, 0, which is what Fluent Bit takes for success here. With metrics the
+// output gets chunks of metrics, too, from a Fluent Bit that knows of such outputs.
+func Register(def unsafe.Pointer, name, description string, metrics bool) (result int) {
 	result = -1
 	process.Store(int64(os.Getpid()))
 	onBehalf("register", nil, func() {
 		result = output.FLBPluginRegister(def, name, description)
+		if result == output.FLB_ERROR && metrics {
+			C.flb_ask_for_metrics((*C.struct_proxy_def)(def))
+		}
 	})
 	return result
 }

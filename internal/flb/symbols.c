@@ -95,6 +95,28 @@ const char *flb_property(const struct go_plugin *plugin, const char *key)
     return ((const struct api *) plugin->api)->output_get_property(key, plugin->instance);
 }
 
+int flb_ask_for_metrics(struct proxy_def *def)
+{
+#ifdef _WIN32
+    return 0; /* nothing tells the size of what another module allocated */
+#else
+    size_t (*usable_size)(void *);
+    void *allocate = SYMBOL("calloc");
+    Dl_info of_size, of_calloc;
+
+    LOOK_UP(usable_size, "malloc_usable_size");
+    /* Both of the same allocator: jemalloc's, say, cannot tell of the C library's. */
+    if (usable_size == NULL || allocate == NULL ||
+        dladdr(*(void **) &usable_size, &of_size) == 0 || dladdr(allocate, &of_calloc) == 0 ||
+        of_size.dli_fbase != of_calloc.dli_fbase ||
+        usable_size(def) < offsetof(struct proxy_def, event_type) + sizeof(def->event_type)) {
+        return 0;
+    }
+    def->event_type = 1 | 2; /* FLB_OUTPUT_LOGS, FLB_OUTPUT_METRICS (include/fluent-bit/flb_output.h) */
+    return 1;
+#endif
+}
+
 void *flb_metrics(struct flb_output_instance *ins)
 {
     if (output_get_cmt_instance == NULL || counter_create == NULL || counter_set == NULL ||

@@ -27,6 +27,15 @@ struct go_context {
     uintptr_t remote_context;
 };
 
+/* struct flb_plugin_proxy_def, include/fluent-bit/flb_plugin_proxy.h: what
+   FLBPluginRegister gets. Since 5.0 and some 4.2 it has the last member. */
+struct proxy_def {
+    int type, proxy, flags;
+    char *name;
+    char *description;
+    int event_type;
+};
+
 /* One value on Fluent Bit's metrics endpoint. */
 struct metric {
     void *handle;        /* struct cmt_counter or cmt_gauge; NULL: not shown */
@@ -51,6 +60,11 @@ const char *flb_name(struct flb_output_instance *ins);
 /* flb_property returns the value of an option as Fluent Bit has it, NULL when
    there is none. */
 const char *flb_property(const struct go_plugin *plugin, const char *key);
+
+/* flb_ask_for_metrics has Fluent Bit hand a plugin metrics besides records, and
+   says whether it could: before event_type there was, the memory that it is to
+   be written to may belong to something else. The allocator knows. */
+int flb_ask_for_metrics(struct proxy_def *def);
 
 /* flb_metrics returns the instance's struct cmt, NULL when there is none. */
 void *flb_metrics(struct flb_output_instance *ins);

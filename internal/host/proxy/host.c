@@ -123,7 +123,7 @@ struct queue {
 
 struct plugin {
     void *handle;
-    struct flb_plugin_proxy_def def;
+    struct flb_plugin_proxy_def *def; /* allocated, as by Fluent Bit: plugins may ask for its size */
     struct flbgo_output_plugin go;
 };
 
@@ -569,7 +569,8 @@ static void load(struct job *job)
         answer(job, -1, dlerror());
         return;
     }
-    p->def.type = 2; /* FLB_PROXY_OUTPUT_PLUGIN */
+    p->def = must(calloc(1, sizeof(*p->def)));
+    p->def->type = 2; /* FLB_PROXY_OUTPUT_PLUGIN */
     LOOK_UP(pre_register, p->handle, "FLBPluginPreRegister");
     if (pre_register != NULL && pre_register(0) == -1) {
         free(path);
@@ -578,18 +579,18 @@ static void load(struct job *job)
     }
     if (linked) {
         LOOK_UP(reg_as, p->handle, "aws_for_fluent_bit_register");
-        result = reg_as == NULL ? -1 : reg_as(&p->def, name, "linked into the host");
+        result = reg_as == NULL ? -1 : reg_as(p->def, name, "linked into the host");
     }
     else {
         LOOK_UP(reg, p->handle, "FLBPluginRegister");
-        result = reg == NULL ? -1 : reg(&p->def);
+        result = reg == NULL ? -1 : reg(p->def);
     }
     free(path);
     if (result == -1) {
         answer(job, -1, "FLBPluginRegister is missing or failed");
         return;
     }
-    if (p->def.proxy != 11 || p->def.name == NULL || p->def.description == NULL) {
+    if (p->def->proxy != 11 || p->def->name == NULL || p->def->description == NULL) {
         answer(job, -1, "FLBPluginRegister did not fill in the definition");
         return;
     }
@@ -602,8 +603,8 @@ static void load(struct job *job)
         answer(job, -1, "FLBPluginInit or the flush function is missing");
         return;
     }
-    p->go.name = must(strdup(p->def.name));
-    answer(job, n_plugins++, p->def.name);
+    p->go.name = must(strdup(p->def->name));
+    answer(job, n_plugins++, p->def->name);
 }
 
 struct flush_call {
@@ -754,7 +755,7 @@ static void init(struct job *job)
     ins->context.proxy = p;
     ins->log_level = service_level;
     ins->workers = (int) read_number(job);
-    snprintf(ins->name, sizeof(ins->name), "%s.%d", p->def.name, made);
+    snprintf(ins->name, sizeof(ins->name), "%s.%d", p->def->name, made);
     n = read_number(job);
     if (ins->workers > MAX_WORKERS || n > MAX_OPTIONS || n_instances == MAX_INSTANCES) {
         die("too many workers, options or instances");
@@ -845,7 +846,7 @@ static void unload(struct job *job)
 
     LOOK_UP(unregister, p->handle, "FLBPluginUnregister");
     if (unregister != NULL) {
-        unregister(&p->def);
+        unregister(p->def);
     }
     free(p->go.name);
     dlclose(p->handle);
