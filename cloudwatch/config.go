@@ -23,25 +23,25 @@ type config struct {
 	aws   awsx.Options
 	names nameConfig
 
-	pick          fields.Pick
-	emf           emf.Config
-	allEMF        bool  // log_format json/emf: every call has the header x-amzn-logs-format
-	autoFormat    bool  // log_format auto: documents are told from other records
-	looksForEMF   bool  // records may have to be sent as documents
-	createGroup   bool  // auto_create_group
-	createStream  bool  // auto_create_stream
-	groupTags     []tag // for groups that are created, or updated
-	tagTemplates  tagTemplates
-	groupClass    string       // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
-	retentionDays int          // 0: left alone
-	kmsKey        string       // ARN of the key for groups that are created, or updated; "": none is named
-	protect       *bool        // deletion protection of such groups; nil: left alone
-	existing      string       // what is done to groups that were there: keepGroup, retentionOfOld, updateGroup
-	asked         settings     // all that the options have a say on
-	maxEvent      int          // bytes of one message
-	tooBig        parts.TooBig // what becomes of one that has more
-	outOfRange    outOfRange   // what becomes of events whose time the service does not take
-	concurrency   int          // calls in flight within one flush
+	pick           fields.Pick
+	emf            emf.Config
+	allEMF         bool  // log_format json/emf: every call has the header x-amzn-logs-format
+	autoFormat     bool  // log_format auto: documents are told from other records
+	otelAttributes bool  // otel_attributes
+	createGroup    bool  // auto_create_group
+	createStream   bool  // auto_create_stream
+	groupTags      []tag // for groups that are created, or updated
+	tagTemplates   tagTemplates
+	groupClass     string       // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
+	retentionDays  int          // 0: left alone
+	kmsKey         string       // ARN of the key for groups that are created, or updated; "": none is named
+	protect        *bool        // deletion protection of such groups; nil: left alone
+	existing       string       // what is done to groups that were there: keepGroup, retentionOfOld, updateGroup
+	asked          settings     // all that the options have a say on
+	maxEvent       int          // bytes of one message
+	tooBig         parts.TooBig // what becomes of one that has more
+	outOfRange     outOfRange   // what becomes of events whose time the service does not take
+	concurrency    int          // calls in flight within one flush
 }
 
 type tag struct{ key, value string }
@@ -84,19 +84,20 @@ func Check(get options.Getter) error {
 // parseConfig reads all options; s collects what is wrong with them.
 func parseConfig(s *options.Set) config {
 	c := config{
-		aws:          awsx.ParseOptions(s, "logs"),
-		names:        parseNames(s),
-		pick:         fields.ParsePick(s),
-		emf:          emf.ParseConfig(s),
-		createGroup:  s.Bool("auto_create_group", false),
-		createStream: s.Bool("auto_create_stream", true),
-		groupClass:   strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),
-		kmsKey:       s.String("log_group_kms_key", ""),
-		existing:     s.OneOf("existing_group", defaultExisting, keepGroup, retentionOfOld, updateGroup),
-		maxEvent:     s.Size("max_event_size", maxEventBytes, parts.MinLimit, maxEventBytes),
-		tooBig:       parts.ParseTooBig(s),
-		outOfRange:   parseOutOfRange(s),
-		concurrency:  s.Int("concurrency", 4, 1, 64),
+		aws:            awsx.ParseOptions(s, "logs"),
+		names:          parseNames(s),
+		pick:           fields.ParsePick(s),
+		emf:            emf.ParseConfig(s),
+		otelAttributes: s.Bool("otel_attributes", false),
+		createGroup:    s.Bool("auto_create_group", false),
+		createStream:   s.Bool("auto_create_stream", true),
+		groupClass:     strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),
+		kmsKey:         s.String("log_group_kms_key", ""),
+		existing:       s.OneOf("existing_group", defaultExisting, keepGroup, retentionOfOld, updateGroup),
+		maxEvent:       s.Size("max_event_size", maxEventBytes, parts.MinLimit, maxEventBytes),
+		tooBig:         parts.ParseTooBig(s),
+		outOfRange:     parseOutOfRange(s),
+		concurrency:    s.Int("concurrency", 4, 1, 64),
 	}
 	format := s.OneOf("log_format", "json", "json", "json/emf", "auto")
 	c.allEMF, c.autoFormat = format == "json/emf", format == "auto"

@@ -91,6 +91,11 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 
 // write writes what is to be sent of a record into the open batch of its stream.
 func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *chunk.Event, i int) {
+	if p.otelAttributes {
+		if whole := withOpenTelemetry(out.whole[:0], ev); whole != nil {
+			out.whole, ev.Body = whole, whole
+		}
+	}
 	mayBe := p.autoFormat && emf.MayBe(ev.Body)
 	if mayBe || p.emf.Set {
 		if doc := p.document(out, ev, mayBe); doc != nil {
@@ -120,6 +125,7 @@ type payload struct {
 
 // put writes a message into the open batch of its stream.
 func (p *Plugin) put(f *delivery.Flush, out *sender, names *chunkNames, ev *chunk.Event, i int, m payload) {
+	names.in.Metadata, names.in.Group = ev.Metadata, ev.GroupAttributes
 	t, substitute := names.target(ev.Time, ev.Body)
 	if substitute {
 		p.Add(delivery.DefaultName, 1)

@@ -24,6 +24,7 @@ type sender struct {
 
 	tags *tagger // nil: those of new groups do not go by records
 
+	whole  []byte // the last record with what came with it by OpenTelemetry
 	picked []byte // what is sent of the last record, where it had to be made
 	begun  time.Time
 	slots  chan struct{} // one for each PutLogEvents call that may be under way

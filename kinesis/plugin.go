@@ -75,7 +75,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 		}
 	}
 	broken := f.Walk(func(i int, ev *chunk.Event) {
-		keys.in.Time = ev.Time
+		keys.in.Time, keys.in.Metadata, keys.in.Group = ev.Time, ev.Metadata, ev.GroupAttributes
 		key, random = keys.of(ev.Body)
 		if data, ok := w.Write(i, ev, len(key)); ok {
 			send(data, i)

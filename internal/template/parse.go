@@ -61,6 +61,9 @@ type parser struct {
 //	$(ec2_instance_type)   Bit's filter aws puts the first two into records
 //	$(ec2_availability_zone)
 //	$(ec2_private_ip)
+//	$(otel_resource['key'])   of a record that came by OpenTelemetry: an attribute, or a
+//	$(otel_scope['key'])      field, of its resource, its scope, or its own
+//	$(otel_record['key'])
 //	$(key|text)            the text where the value is missing or empty; for every
 //	                       variable save the time, which is always there
 //
@@ -154,6 +157,8 @@ func missingReason(k kind) string {
 		return "the tag has no such part"
 	case recordValue:
 		return "the record has no such text, number or boolean"
+	case otelValue:
+		return "the record has no such text, number or boolean, nor has what came with it by OpenTelemetry"
 	case uuid:
 		return "there is no id"
 	case ecsTaskID, ecsCluster, ecsTaskARN:
@@ -214,6 +219,9 @@ func (p *parser) variable(start int) string {
 			keys = append(keys, key)
 		}
 		v.steps = []step{{keys: keys}}
+		if place, ok := otelNames[name]; ok && len(keys) > 1 {
+			v.kind, v.otel = otelValue, place.at(keys[1:])
+		}
 	}
 
 	if strings.HasPrefix(text[p.pos:], "|") {

@@ -31,8 +31,12 @@ type Input struct {
 	Tag  string
 	Time chunk.Time // of the record; only read when NeedsRecord, as the next
 	Body []byte     // the record, a msgpack map
-	UUID string     // for $(uuid): the caller's, one per output
-	ECS  *ECS       // nil: not known; only read when NeedsECS
+	// Of a record that came by OpenTelemetry: its own metadata, and the body of its
+	// group's marker; nil for others. Only read when NeedsRecord.
+	Metadata, Group []byte
+
+	UUID string // for $(uuid): the caller's, one per output
+	ECS  *ECS   // nil: not known; only read when NeedsECS
 	// EC2 is asked for the instance when a record lacks what is wanted of it, and
 	// returns nil when it is not known; only when NeedsEC2. nil is not known either.
 	EC2 func() *EC2
@@ -92,6 +96,7 @@ const (
 	// From here on the record is read,
 	recordTime
 	recordValue
+	otelValue // what came by OpenTelemetry, or else the record's value
 	// from here on what the record has of this name comes first,
 	ec2InstanceID
 	ec2InstanceType
@@ -113,7 +118,8 @@ type part struct {
 	kind    kind
 	text    string          // literal
 	index   int             // tagPart, tagRest
-	steps   []step          // recordValue, and all that are recordFirst
+	steps   []step          // recordValue, otelValue, and all that are recordFirst
+	otel    *otelPlace      // otelValue
 	format  *timefmt.Format // recordTime
 	instead *string         // of a missing or empty value; nil: it is missing
 	missing *MissingError   // all but literal
@@ -230,6 +236,13 @@ func (p *part) appendValue(dst []byte, in *Input) ([]byte, bool) {
 	case tagRest:
 		rest, ok := cutTag(in.Tag, p.index)
 		return append(dst, rest...), ok
+	case otelValue:
+		if v, ok := p.otel.find(in); ok {
+			if dst, ok = appendValue(dst, v); ok {
+				return dst, true
+			}
+		}
+		fallthrough
 	case recordValue:
 		v, ok := lookup(in.Body, p.steps)
 		if !ok {
