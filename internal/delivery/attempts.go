@@ -40,8 +40,9 @@ func (f *Flush) Again(a *Attempts, v Verdict) bool {
 	default:
 		return false
 	}
+	pauses := a.paused
 	a.paused++
-	return f.Pause(a.paused-1, v.Pause)
+	return f.Pause(pauses, v.Pause)
 }
 
 // Guard is deferred at the top of every goroutine that works for a flush: a

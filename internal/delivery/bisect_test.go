@@ -101,6 +101,21 @@ func TestBisectAllRefused(t *testing.T) {
 	}
 }
 
+// After 16 refusals, and not one more, a part is tried by one of its records: of
+// the second 16 then the last.
+func TestBisectSamples(t *testing.T) {
+	var tried []int
+	bisect(t, 32, func(int) bool { return true }, func(items []int) (Verdict, bool) {
+		if items[0] >= 16 {
+			tried = append(tried, len(items), items[0])
+		}
+		return Verdict{}, false
+	})
+	if !slices.Equal(tried, []int{1, 31}) {
+		t.Errorf("tried %v (how many, from which one), want the last one", tried)
+	}
+}
+
 // Bad records that all come first do not take the good ones with them.
 func TestBisectBadOnesFirst(t *testing.T) {
 	for _, c := range []struct{ n, bad, calls int }{{500, 40, 92}, {17, 16, 32}, {18, 17, 34}} {

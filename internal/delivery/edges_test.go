@@ -44,11 +44,15 @@ func TestEdges(t *testing.T) {
 	// end, and what is another output's is not.
 	own := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(d.carry.file()), "out.0-"), ".ledger")
 	stale, others := filepath.Join(dir, "out.0-"+strings.Repeat("x", len(own))+".ledger"), filepath.Join(dir, "out.0-second-"+own+".ledger")
+	alsoStale := filepath.Join(dir, "out.0-"+strings.Repeat("y", len(own))+".ledger")
 	write(t, stale, "{}")
+	write(t, alsoStale, "{}")
 	write(t, others, "{}")
 	d.Close()
-	if _, err := os.Stat(stale); err == nil {
-		t.Error("the file of another configuration is still there")
+	for _, file := range []string{stale, alsoStale} {
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("the file of another configuration is still there: %s", file)
+		}
 	}
 	if _, err := os.Stat(others); err != nil {
 		t.Errorf("the file of another output: %v", err)

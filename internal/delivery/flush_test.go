@@ -223,6 +223,7 @@ func TestPause(t *testing.T) {
 		{"asked", 3 * time.Second, 15 * time.Second, true, 3 * time.Second, 3025 * time.Millisecond},
 		{"asked for more than the cap", 8 * time.Second, 15 * time.Second, true, 8 * time.Second, 8025 * time.Millisecond},
 		{"asked for more than is left", time.Minute, 9 * time.Second, true, 9 * time.Second, 9 * time.Second},
+		{"asked for more than is left, which is the cap", time.Minute, 5 * time.Second, true, 5 * time.Second, 5 * time.Second},
 		{"asked for much more than is left", time.Minute, 4 * time.Second, false, 0, 0},
 		{"asked for an hour at the end", time.Hour, 0, false, 0, 0},
 	} {
@@ -318,6 +319,17 @@ func TestSummary(t *testing.T) {
 		if l := got.take(); len(l) != 1 || l[0] != "info account: in 50, sent 50" {
 			t.Errorf("logged %q at the end, want the account", l)
 		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d, got := open(t, "out.0", config{"summary_interval", "1m"})
+		for range 121 { // 2 minutes of a flush each second
+			flush(d, chunkOf("a", 3), 10, all)
+			time.Sleep(time.Second)
+		}
+		if l := got.take(); len(l) != 2 {
+			t.Errorf("logged %q in two minutes, want two accounts", l)
+		}
+		d.Close()
 	})
 	d, got := open(t, "out.0", nil)
 	flush(d, chunkOf("a", 3), 10, all)

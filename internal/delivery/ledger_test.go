@@ -91,6 +91,22 @@ func TestLedgerBytes(t *testing.T) {
 	check(2, 999, 1000, 1001, 1002, 39999, 1)
 }
 
+// Limits are what may be there, to the byte.
+func TestLedgerBytesExactly(t *testing.T) {
+	one := memory{key: chunkKey{tag: "a"}, records: 10, settled: []uint64{1}, done: 1}
+	size := one.size()
+	for _, c := range []struct{ bytes, entries int }{{size - 1, 0}, {size, 1}, {2*size - 1, 1}, {2 * size, 2}, {3*size - 1, 2}} {
+		l := NewLedger(LedgerLimits{Chunks: 100, Bytes: c.bytes, Age: time.Hour}, func(int, bool) {})
+		for _, tag := range []string{"a", "b", "c"} {
+			one.key.tag = tag
+			l.keep(one)
+		}
+		if got := l.oldest.Len(); got != c.entries {
+			t.Errorf("%d entries of %d bytes in %d, want %d", got, size, c.bytes, c.entries)
+		}
+	}
+}
+
 // Bits that are not set at the end take no room: the many entries of an outage
 // are the smallest.
 func TestLedgerKeepsNoZeros(t *testing.T) {

@@ -20,11 +20,8 @@ const (
 // asked for (Retry-After) is kept whole, and a quarter of the random one comes
 // on top.
 func Backoff(attempt int, asked time.Duration) time.Duration {
-	limit := backoffCap
-	if attempt < 6 {
-		limit = min(limit, backoffBase<<max(attempt, 0))
-	}
-	pause := rand.N(limit) + 1
+	limit := min(backoffCap, backoffBase<<min(max(attempt, 0), 6))
+	pause := limit - rand.N(limit)
 	if asked > 0 {
 		return asked + pause/4
 	}

@@ -112,6 +112,10 @@ func TestPaceBeyondTheDeadline(t *testing.T) {
 		if p.waiting != 0 || len(p.front) != 0 {
 			t.Errorf("%d wait and %d are at the front, want none", p.waiting, len(p.front))
 		}
+		begin, p.waiting = time.Now(), 3
+		if p.Wait(begin.Add(3500*time.Millisecond)) || time.Since(begin) != 0 {
+			t.Errorf("the fourth is told after %v, want at once", time.Since(begin))
+		}
 	})
 }
 
@@ -194,12 +198,53 @@ func TestPaceGoesByTheLastRefusal(t *testing.T) {
 		if p.gap >= maxGap || p.gap < maxGap/2 {
 			t.Errorf("gap %v after a success, want somewhat less", p.gap)
 		}
-		time.Sleep(time.Until(p.next) + restful + 1)
+		time.Sleep(time.Until(p.next) + 10*time.Second)
+		if held := p.gap; !p.Wait(time.Now().Add(time.Second)) || p.gap != held {
+			t.Errorf("gap %v after a rest of 10 s, want %v", p.gap, held)
+		}
+		time.Sleep(time.Until(p.next) + 10*time.Second + 1)
 		if !p.Wait(time.Now()) {
 			t.Error("held up after a long rest")
 		}
 		gap(0, "a long rest")
 	})
+}
+
+// A success takes little off a gap that is near the one that was too short, and
+// none that is shorter than the first one is kept.
+func TestPaceFaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct{ gap, tooFast, want time.Duration }{
+			{time.Second, 2 * time.Second, 950 * time.Millisecond},
+			{time.Second, 768 * time.Millisecond, 950 * time.Millisecond}, // to 960 ms would be more
+			{time.Second, 720 * time.Millisecond, 900 * time.Millisecond},
+			{time.Second, 0, 500 * time.Millisecond},
+			{2 * firstGap, 0, firstGap},
+			{2*firstGap - 2, 0, 0},
+		} {
+			p := Pace{gap: c.gap, tooFast: c.tooFast, refused: time.Now()}
+			if p.Faster(); p.gap != c.want {
+				t.Errorf("from %v, with %v too short: gap %v, want %v", c.gap, c.tooFast, p.gap, c.want)
+			}
+		}
+	})
+}
+
+// The share of refusals is one, and goes to the end that the answers say.
+func TestPaceShare(t *testing.T) {
+	var p Pace
+	for range 100 {
+		p.Slower()
+	}
+	if p.share < 0.99 || p.share > 1 {
+		t.Errorf("share %v after refusals alone", p.share)
+	}
+	for range 100 {
+		p.Faster()
+	}
+	if p.share < 0 || p.share > 0.01 {
+		t.Errorf("share %v after successes alone", p.share)
+	}
 }
 
 func TestPaceAnswered(t *testing.T) {

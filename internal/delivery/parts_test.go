@@ -141,6 +141,16 @@ func TestDamagedParts(t *testing.T) {
 	}
 }
 
+// The last part alone may be settled.
+func TestLastPartIsTakenOver(t *testing.T) {
+	d, got := open(t, "out.0", config{"ledger_path", t.TempDir()})
+	write(t, d.carry.file(), `{"chunks":[{"tag":"a","size":100,"sum":1,"records":3,"settled":"AQ==","kept":"2030-01-01T00:00:00Z","parted":[{"record":1,"parts":2,"settled":"Ag=="}]}]}`)
+	flush(d, chunkOf("b", 100), 3, all)
+	if line, ok := got.find("cannot take over a ledger"); ok {
+		t.Error(line)
+	}
+}
+
 // The size that counts for ledger_max_size is near to what parts take.
 func TestLedgerMemoryOfParts(t *testing.T) {
 	const entries, records, parts = 200, 50, 640

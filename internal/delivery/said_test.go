@@ -164,6 +164,23 @@ func TestSaidRest(t *testing.T) {
 	})
 }
 
+// As many as there may be, and none more, make room; and where nothing is left to
+// be said there is no rest.
+func TestSaidSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, logged := newSaid(t)
+		for i := range maxTopics {
+			s.topics[fmt.Sprint(i)] = &topic{last: time.Now()}
+		}
+		time.Sleep(sayEvery)
+		s.Warn("new", "text")
+		logged("warning text")
+		if s.topics["new"] == nil || len(s.topics) != 1 {
+			t.Errorf("%d topics, want the new one alone", len(s.topics))
+		}
+	})
+}
+
 // At the end the most frequent are told apart.
 func TestSaidClose(t *testing.T) {
 	s, logged := newSaid(t)
