@@ -22,7 +22,7 @@ var plugins = map[string]func(options.Getter) error{
 }
 
 // elsewhere are options that name files: they are where Fluent Bit runs, not here.
-var elsewhere = []string{"ca_bundle", "credentials_file", "ledger_path"}
+var elsewhere = []string{"ca_bundle", "credentials_file", "ledger_path", "dead_letter_file"}
 
 // finding is something to say about an output.
 type finding struct {

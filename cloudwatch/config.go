@@ -41,6 +41,7 @@ type config struct {
 	maxEvent       int          // bytes of one message
 	tooBig         parts.TooBig // what becomes of one that has more
 	outOfRange     outOfRange   // what becomes of events whose time the service does not take
+	letterStream   string       // dead_letter_stream; "": none
 	concurrency    int          // calls in flight within one flush
 }
 
@@ -97,6 +98,7 @@ func parseConfig(s *options.Set) config {
 		maxEvent:       s.Size("max_event_size", maxEventBytes, parts.MinLimit, maxEventBytes),
 		tooBig:         parts.ParseTooBig(s),
 		outOfRange:     parseOutOfRange(s),
+		letterStream:   parseLetterStream(s),
 		concurrency:    s.Int("concurrency", 4, 1, 64),
 	}
 	format := s.OneOf("log_format", "json", "json", "json/emf", "auto")

@@ -94,6 +94,9 @@ var good = map[string]string{
 	"too_big":                       "Split",
 	"out_of_range":                  "Stream",
 	"out_of_range_stream":           "late",
+	"dead_letter_stream":            "dead",
+	"dead_letter_file":              "", // a file
+	"dead_letter_max_size":          "1M",
 	"log_group_deletion_protection": "on",
 	"concurrency":                   "64",
 
@@ -165,7 +168,7 @@ func TestEveryOption(t *testing.T) {
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
 		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, kmsKey: testKMSKey, protect: aws.Bool(true), existing: "update",
 		asked:    retention | groupTags | kmsKey | protection,
-		maxEvent: 262_144, tooBig: parts.Split, outOfRange: outOfRange{true, "late"}, concurrency: 64,
+		maxEvent: 262_144, tooBig: parts.Split, outOfRange: outOfRange{true, "late"}, letterStream: "dead", concurrency: 64,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -210,6 +213,8 @@ var bad = []struct{ option, value, allowed string }{
 	{"max_event_size", "255", "a size from 256"},
 	{"max_event_size", "big", "a size from 256"},
 	{"too_big", "keep", "cut, split, drop"},
+	{"dead_letter_stream", "dead-$(tag)", "a log stream's name, no template"},
+	{"dead_letter_max_size", "1K", "a size from 65536 to"},
 	{"out_of_range", "later", "drop, now, stream"},
 	{"out_of_range_stream", "a:b", "up to 512 bytes, without : and *"},
 	{"concurrency", "0", "a whole number from 1 to 64"},
@@ -237,6 +242,7 @@ var bad = []struct{ option, value, allowed string }{
 	{"ledger_max_size", "1K", "a size from 65536"},
 	{"ledger_max_age", "0", "a duration from 1s"},
 	{"ledger_path", "/nowhere/ledgers", "cannot write to"},
+	{"dead_letter_file", "/nowhere/letters", "cannot write to"},
 	{"summary_interval", "25h", "a duration from 0s to 24h0m0s"},
 }
 

@@ -64,6 +64,10 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	ecs := newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
 	p.names = newNames(p.config.names, ecs, func(m nameMiss) { p.Said.Warn(m.option+": "+m.reason, "%v", m) })
 	p.names.ec2 = newEC2Metadata(p.session, func(err error) { p.Said.Warn("ec2 metadata", "%v", err) })
+	if err := p.openLetters(env, get); err != nil {
+		p.session.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -140,14 +144,18 @@ func (p *Plugin) put(f *delivery.Flush, out *sender, names *chunkNames, ev *chun
 	size, err := b.appendMessage(m.value, m.asText)
 	switch {
 	case err != nil:
+		out.in(t)
 		f.Malformed(i, err)
+		out.in(target{})
 		return
 	case size == 0: // the service takes no empty message
 		f.DropRecord(delivery.Empty, i)
 		return
 	case size > p.maxEvent && p.tooBig != parts.Cut:
 		if p.tooBig == parts.Drop {
+			out.in(t)
 			f.TooLarge(i, "max_event_size", p.maxEvent)
+			out.in(target{})
 		} else {
 			p.split(out, t, millis, ev, i, m)
 		}

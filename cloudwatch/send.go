@@ -225,8 +225,8 @@ func (s *sender) try(st *stream, b *batch) delivery.Verdict {
 	}
 	if v.Reason != "" {
 		s.p.troubled.Store(st)
-		s.p.Said.Error(topicPut, "cannot send events to log group %q, stream %q, and has fluent bit bring them again: %s",
-			st.group, st.stream, v.Reason)
+		s.p.Said.Error(topicPut, "cannot send events to log group %q, stream %q, %s: %s",
+			st.group, st.stream, s.flush.Then(), v.Reason)
 	}
 	return v
 }
@@ -384,12 +384,12 @@ func (s *sender) reject(b *batch, why delivery.Reason, i, j int) {
 	if i >= j || s.retime(b, why, i, j) {
 		return
 	}
-	s.flush.Drop(why, j-i, func(k int) int { return b.record(i + k) })
+	s.flush.GiveUp(b.target.cause(why, "CloudWatch Logs left it out"), j-i, func(k int) int { return b.record(i + k) })
 	s.p.Said.Warn("rejected "+why.String(), "CloudWatch Logs left out %d events for log group %q, stream %q: %s", j-i, b.target.group, b.target.stream, why)
 }
 
 // refuse settles all events of a batch as dropped.
 func (s *sender) refuse(b *batch, v delivery.Verdict) {
-	s.flush.Drop(delivery.Refused, b.Len(), b.record)
+	s.flush.GiveUp(b.target.cause(delivery.Refused, v.Reason), b.Len(), b.record)
 	s.p.Said.Warn("refused", "CloudWatch Logs refuses %d events for log group %q, stream %q: %s", b.Len(), b.target.group, b.target.stream, v.Reason)
 }

@@ -202,6 +202,8 @@ func TestEveryOptionIsShown(t *testing.T) {
 				one[option] = bundle
 			case "ledger_path":
 				one[option] = dir
+			case "dead_letter_file":
+				one[option] = filepath.Join(dir, "letters")
 			}
 			p, _, err := start(name, one)
 			if err != nil {

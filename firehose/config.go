@@ -25,6 +25,7 @@ type config struct {
 	aws         awsx.Options
 	stream      string             // delivery_stream
 	streamOf    *template.Template // instead, of tags
+	letters     string             // dead_letter_stream, as delivery_stream; "": none
 	form        records.Form
 	concurrency int // calls in flight within one flush
 }
@@ -52,10 +53,18 @@ func parseConfig(s *options.Set) config {
 		form:        records.ParseForm(s, true, maxRecordBytes, maxRecordBytes),
 		concurrency: s.Int("concurrency", 4, 1, 64),
 	}
-	var isTemplate bool
-	c.streamOf, isTemplate = records.ParseStream(s, "delivery_stream")
-	if c.stream != "" && !isTemplate && !streamName.MatchString(c.stream) {
-		s.Fail("delivery_stream", c.stream, "1 to 64 letters, digits and the characters _ . -")
-	}
+	c.streamOf = checkStream(s, "delivery_stream", c.stream)
+	c.letters = s.String("dead_letter_stream", "")
+	checkStream(s, "dead_letter_stream", c.letters)
 	return c
+}
+
+// checkStream checks an option that names a delivery stream, which may be a
+// template of the tag: then it returns that.
+func checkStream(s *options.Set, option, stream string) *template.Template {
+	t, isTemplate := records.ParseStream(s, option)
+	if stream != "" && !isTemplate && !streamName.MatchString(stream) {
+		s.Fail(option, stream, "1 to 64 letters, digits and the characters _ . -")
+	}
+	return t
 }

@@ -73,6 +73,7 @@ func TestEveryOption(t *testing.T) {
 	c.form = records.Form{}
 	want := config{
 		aws:         recordstest.GoodAWS("firehose", "eu-central-1"),
+		letters:     "dead",
 		stream:      "Logs_1.x-y",
 		concurrency: 64,
 	}

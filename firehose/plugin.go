@@ -44,6 +44,17 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	p.client = p.session.Firehose()
 	p.bill = p.newBill()
 	p.streams = records.NewStreams(p.stream, p.streamOf, maxStreamName, p.newService)
+	if p.letters == "" {
+		return p, nil
+	}
+	side, err := New(p.LetterEnv(env), p.LetterOptions(get, map[string]string{
+		"delivery_stream": p.letters, "simple_aggregation": "true", "compression": "", "max_record_size": "",
+	}))
+	if err != nil {
+		p.session.Close()
+		return nil, err
+	}
+	p.SendLetters(side, "", maxRecordBytes-len("\n"))
 	return p, nil
 }
 

@@ -37,6 +37,7 @@ type config struct {
 	aws         awsx.Options
 	stream      string             // name or ARN
 	streamOf    *template.Template // instead, of tags
+	letters     string             // dead_letter_stream, as stream; "": none
 	key         *partitionKey
 	form        records.Form
 	aggregation bool // the form of the Kinesis Producer Library
@@ -69,7 +70,9 @@ func parseConfig(s *options.Set) config {
 		form:        records.ParseForm(s, s.Bool("append_newline", false), recordBytes, maxRecordBytes),
 		aggregation: s.Bool("aggregation", false),
 	}
-	c.checkStream(s)
+	c.streamOf = c.checkStream(s, "stream", c.stream)
+	c.letters = s.String("dead_letter_stream", "")
+	c.checkStream(s, "dead_letter_stream", c.letters)
 	if c.aggregation && c.form.Concatenates() {
 		s.Conflict("options aggregation and simple_aggregation: both are on, allowed is one of them")
 	}
@@ -78,21 +81,23 @@ func parseConfig(s *options.Set) config {
 	return c
 }
 
-func (c *config) checkStream(s *options.Set) {
-	var isTemplate bool
-	c.streamOf, isTemplate = records.ParseStream(s, "stream")
-	if c.stream == "" || isTemplate || streamName.MatchString(c.stream) {
-		return
+// checkStream checks an option that names a stream, which may be a template of
+// the tag: then it returns that.
+func (c *config) checkStream(s *options.Set, option, stream string) *template.Template {
+	t, isTemplate := records.ParseStream(s, option)
+	if stream == "" || isTemplate || streamName.MatchString(stream) {
+		return t
 	}
-	arn := streamARN.FindStringSubmatch(c.stream)
+	arn := streamARN.FindStringSubmatch(stream)
 	if arn == nil {
-		s.Fail("stream", c.stream, "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN")
-		return
+		s.Fail(option, stream, "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN")
+		return nil
 	}
 	// A call goes to one region, and its service knows the streams of that one only.
 	if region := arn[1]; c.aws.Region != "" && region != c.aws.Region {
-		s.Conflict("options stream and region: the stream is in region %q, option region is %q", region, c.aws.Region)
+		s.Conflict("options %s and region: the stream is in region %q, option region is %q", option, region, c.aws.Region)
 	}
+	return nil
 }
 
 // parseConcurrency reads how many calls of a flush may be in flight. Records of

@@ -90,6 +90,7 @@ func TestEveryOption(t *testing.T) {
 	c.form = records.Form{}
 	want := config{
 		aws:         recordstest.GoodAWS("kinesis", "eu-central-1"),
+		letters:     "dead",
 		stream:      "arn:aws:kinesis:eu-central-1:123456789012:stream/events",
 		key:         &partitionKey{path: []string{"kubernetes", "pod_name"}},
 		aggregation: true,

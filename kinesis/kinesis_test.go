@@ -51,8 +51,9 @@ func received(st *awslocal.KinesisStream) (all []recordstest.Record) {
 	return all
 }
 
-func TestForm(t *testing.T)     { subject.Form(t) }
-func TestTooBig(t *testing.T)   { subject.TooBig(t) }
-func TestLimits(t *testing.T)   { subject.Limits(t) }
-func TestDelivery(t *testing.T) { subject.Delivery(t) }
-func TestAccess(t *testing.T)   { subject.Access(t) }
+func TestForm(t *testing.T)        { subject.Form(t) }
+func TestTooBig(t *testing.T)      { subject.TooBig(t) }
+func TestDeadLetters(t *testing.T) { subject.DeadLetters(t) }
+func TestLimits(t *testing.T)      { subject.Limits(t) }
+func TestDelivery(t *testing.T)    { subject.Delivery(t) }
+func TestAccess(t *testing.T)      { subject.Access(t) }

@@ -48,6 +48,17 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	p.client = p.session.Kinesis()
 	p.bill = p.newBill()
 	p.streams = records.NewStreams(p.stream, p.streamOf, maxStreamName, p.newService)
+	if p.letters == "" {
+		return p, nil
+	}
+	side, err := New(p.LetterEnv(env), p.LetterOptions(get, map[string]string{
+		"stream": p.letters, "partition_key": "", "aggregation": "", "simple_aggregation": "", "compression": "", "max_record_size": "",
+	}))
+	if err != nil {
+		p.session.Close()
+		return nil, err
+	}
+	p.SendLetters(side, "", recordBytes-4*maxKeyChars)
 	return p, nil
 }
 

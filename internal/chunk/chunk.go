@@ -71,6 +71,7 @@ type Event struct {
 type RecordError struct {
 	Index  int    // how many elements come before it in the chunk, of whatever kind
 	Offset int    // where the element begins, in bytes from the start of the chunk
+	End    int    // and ends
 	Reason string // without any of the record's content
 }
 
@@ -135,7 +136,7 @@ func (r *Reader) Next() (Event, error) {
 		r.off = p.end
 		r.index++
 		if p.odd != "" {
-			return Event{}, &RecordError{Index: r.index - 1, Offset: start, Reason: p.odd}
+			return Event{}, &RecordError{Index: r.index - 1, Offset: start, End: p.end, Reason: p.odd}
 		}
 		switch p.kind {
 		case groupStart:

@@ -58,7 +58,7 @@ func (f *Flush) Guard() {
 // costs that record, which is dropped as malformed, and not its chunk.
 func (f *Flush) guardRecord(i int) {
 	if v := recover(); v != nil {
-		f.DropRecord(Malformed, i)
+		f.giveUpOne(i, Cause{Why: Malformed, Text: "a panic over it"})
 		f.d.Said.Error("panic", "a panic over a record of tag %q, which was dropped: %v\n%s", f.chunk.Tag, v, debug.Stack())
 	}
 }

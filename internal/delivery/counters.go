@@ -38,6 +38,8 @@ const (
 	Truncated                  // records cut to the service's limit
 	Parted                     // records sent in parts
 	Retimed                    // records sent with the time of sending
+	DeadLetters                // records given up that are kept as dead letters
+	LostLetters                // records given up that were to be kept and are not
 	RandomKey                  // records without a usable partition key of their own
 	DefaultName                // records sent to a default group or stream
 	SentWhole                  // records sent whole since they lack the key that is to be sent
@@ -58,6 +60,8 @@ var counterNames = [numCounters][2]string{
 	{"records_truncated_total", "Records cut to the service's limit."},
 	{"records_split_total", "Records sent in parts, as they are larger than the service takes."},
 	{"records_retimed_total", "Records sent with the time of sending, as the service does not take their own."},
+	{"dead_letters_total", "Records given up and kept: in the dead letter stream or file."},
+	{"dead_letters_lost_total", "Records given up that neither the dead letter stream nor the file took."},
 	{"records_random_key_total", "Records without a usable partition key of their own."},
 	{"records_default_name_total", "Records sent to a default log group or log stream."},
 	{"records_whole_total", "Records sent whole since they lack the log key."},
@@ -169,6 +173,8 @@ func (cs *Counters) String() string {
 	add("truncated", a.count[Truncated])
 	add("split", a.count[Parted])
 	add("retimed", a.count[Retimed])
+	add("dead letters", a.count[DeadLetters])
+	add("dead letters lost", a.count[LostLetters])
 	add("random partition keys", a.count[RandomKey])
 	add("to default names", a.count[DefaultName])
 	add("sent whole", a.count[SentWhole])

@@ -10,7 +10,7 @@ import (
 func TestMetrics(t *testing.T) {
 	want := strings.Fields(`
 		records_in_total records_sent_total records_resent_total records_truncated_total records_split_total records_retimed_total
-		records_random_key_total records_default_name_total records_whole_total requests_total throttled_total
+		dead_letters_total dead_letters_lost_total 		records_random_key_total records_default_name_total records_whole_total requests_total throttled_total
 		requests_failed_total request_bytes_total chunks_retried_total records_skipped_total
 		records_dropped_total{malformed} records_dropped_total{empty} records_dropped_total{missing_key}
 		records_dropped_total{too_old} records_dropped_total{too_new} records_dropped_total{expired}
@@ -25,7 +25,7 @@ func TestMetrics(t *testing.T) {
 	}
 	cs.Add(In, 10_000)
 	values := []uint64{
-		11000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014,
+		11000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015, 1016,
 		1, 2, 3, 4, 5, 6, 7, 8, 9, 11000 - 1001 - 45,
 	}
 	for range 2 { // always the same
@@ -71,10 +71,10 @@ func TestCountersString(t *testing.T) {
 		{add(In, 7), "in 7, sent 0, pending 7"},
 		{add(In, 9, Sent, 2, Malformed, 1, Abandoned, 2), "in 9, sent 2, dropped malformed 1, dropped abandoned 2, pending 4"},
 		{
-			add(In, 99, Sent, 10, Resent, 1, Truncated, 2, Parted, 12, Retimed, 13, RandomKey, 3, DefaultName, 4, SentWhole, 11, Requests, 5, Throttled, 6, Failed, 7,
+			add(In, 99, Sent, 10, Resent, 1, Truncated, 2, Parted, 12, Retimed, 13, DeadLetters, 14, LostLetters, 15, RandomKey, 3, DefaultName, 4, SentWhole, 11, Requests, 5, Throttled, 6, Failed, 7,
 				Bytes, 8, Retries, 9, Skipped, 10, Malformed, 1, Empty, 2, MissingKey, 3, TooOld, 4, TooNew, 5, Expired, 6, TooLarge, 7, Refused, 8, Abandoned, 9),
 			"in 99, sent 10, dropped malformed 1, dropped empty 2, dropped missing_key 3, dropped too_old 4, dropped too_new 5, " +
-				"dropped expired 6, dropped too_large 7, dropped refused 8, dropped abandoned 9, pending 44, truncated 2, split 12, retimed 13, " +
+				"dropped expired 6, dropped too_large 7, dropped refused 8, dropped abandoned 9, pending 44, truncated 2, split 12, retimed 13, dead letters 14, dead letters lost 15, " +
 				"random partition keys 3, to default names 4, sent whole 11, resent 1, skipped 10, throttled 6, failed requests 7, " +
 				"chunks given back 9, requests 5, request bytes 8",
 		},

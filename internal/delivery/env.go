@@ -49,6 +49,8 @@ type Env struct {
 	Ending func() bool
 	// Quit ends Fluent Bit. It is called only where SEND_FAILURE_TIMEOUT asks for it.
 	Quit func()
+
+	letters *Delivery // the output takes this one's letters, see LetterEnv; nil: it is no such output
 }
 
 // Chunk is what a plugin's Flush gets.
@@ -59,4 +61,7 @@ type Chunk struct {
 	// OnEngine says that Flush runs on Fluent Bit's engine thread (workers 0),
 	// where everything else stands still for as long as it takes.
 	OnEngine bool
+	// Lost is not nil for a chunk that comes only once. It is set to the indexes of
+	// the records that were not delivered, in order.
+	Lost *[]int
 }

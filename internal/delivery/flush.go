@@ -22,11 +22,13 @@ type Delivery struct {
 	budget  time.Duration
 	ledger  *Ledger
 	carry   carry
+	once    bool // no chunk comes again: they are letters
 	summary summary
-	ending  ending
+	ending  *ending
 	failing atomic.Bool // the last answer to any flush was a failure
 
 	failFast failFast
+	letters  letters
 }
 
 // New reads the delivery options of an output from s. A plugin calls it after
@@ -38,6 +40,7 @@ type Delivery struct {
 //	ledger_max_age     how long a chunk may stay away (1h)
 //	ledger_path        directory where the ledger outlives a restart, for chunks that do (not set: it does not)
 //	summary_interval   how often the account is logged; 0: only at exit (0)
+//	dead_letter_file, dead_letter_max_size    where records that are given up are kept
 //
 // The budget is well below the 30 s that Kubernetes and ECS give a container to
 // end; a call under way when it is spent may still use up its own deadline.
@@ -52,12 +55,19 @@ func New(env Env, s *options.Set) *Delivery {
 	d := &Delivery{
 		Counters: env.Counters,
 		Said:     NewSaid(env.Log),
-		ending:   ending{asked: env.Ending},
+		ending:   &ending{asked: env.Ending},
 		carry:    carry{name: env.Name, config: configSum(s)},
 		budget:   s.Duration("retry_budget", 15*time.Second, 0, 10*time.Minute),
 		summary:  summary{every: s.Duration("summary_interval", 0, 0, 24*time.Hour), last: time.Now()},
 	}
-	d.failFast = parseFailFast(s, env.Quit)
+	d.letters.parse(s)
+	if env.letters != nil {
+		d.carry.config = ""
+		d.once = true
+		d.ending = env.letters.ending // its time at the end is what is left of the other's
+	} else {
+		d.failFast = parseFailFast(s, env.Quit)
+	}
 	limits := LedgerLimits{
 		Chunks: s.Int("ledger_max_chunks", 16384, 1, 1<<20),
 		Bytes:  s.Size("ledger_max_size", 8<<20, 64<<10, 1<<30),
@@ -88,9 +98,14 @@ func (d *Delivery) abandon(unsettled int, full bool) {
 // Close says the account for the last time, and leaves the ledger to an output
 // that takes this one's place. No flush may be under way.
 func (d *Delivery) Close() {
+	if d.letters.side != nil {
+		d.letters.side.Close()
+	}
 	d.leave()
 	d.Said.Close()
-	d.Said.Info("account: %v", d.Counters)
+	if !d.once {
+		d.Said.Info("account: %v", d.Counters)
+	}
 }
 
 // Flush follows the records of one chunk. Record, Unsettled and End belong to
@@ -105,12 +120,19 @@ type Flush struct {
 	skipped  int
 	failing  atomic.Bool // the last answer was a failure
 
+	// Where the record in hand is to go, for its letter, as far as that is known: of
+	// the goroutine that walks the chunk.
+	Group, Stream string
+
 	mu      sync.Mutex
 	counted int // counted as taken in, by this flush or an earlier one
 	settled []uint64
 	done    int             // bits set in settled
 	parted  map[int]*parted // records that go out in parts
 	parts   []part          // what the indexes that Part returned stand for
+	dead    []dead          // records that were given up, if they are to be kept
+	causes  []Cause
+	same    bool // the last one in causes is that of the records in hand
 	ended   bool
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -205,7 +227,12 @@ func (f *Flush) fails(is bool) {
 
 // Drop settles n records as given up for reason; index gives the k-th one's index.
 func (f *Flush) Drop(why Reason, n int, index func(k int) int) {
-	f.d.Counters.Drop(why, f.settle(&why, n, index))
+	f.GiveUp(Cause{Why: why}, n, index)
+}
+
+// GiveUp is Drop, with more to say of it.
+func (f *Flush) GiveUp(c Cause, n int, index func(k int) int) {
+	f.d.Counters.Drop(c.Why, f.settle(&c, n, index))
 }
 
 // DropRecord settles one record as given up for reason.
@@ -213,20 +240,21 @@ func (f *Flush) DropRecord(why Reason, i int) {
 	f.Drop(why, 1, func(int) int { return i })
 }
 
-// settle settles records as delivered, or dropped for reason why if that is not
+// settle settles records as delivered, or dropped for a cause if that is not
 // nil. It returns how many of them were not settled before, less those that are
 // delivered in part, which it counts as dropped. They are counted as taken in by
 // then, so that nobody ever sees more sent than taken in.
-func (f *Flush) settle(why *Reason, n int, index func(k int) int) (fresh int) {
+func (f *Flush) settle(c *Cause, n int, index func(k int) int) (fresh int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
 		return 0 // too late: the chunk is with Fluent Bit again, and these will be sent again
 	}
+	f.same = false
 	for k := range n {
 		i := index(k)
 		if i < 0 {
-			if i = f.settlePart(i, why); i < 0 {
+			if i = f.settlePart(i, c); i < 0 {
 				continue
 			}
 		}
@@ -237,10 +265,13 @@ func (f *Flush) settle(why *Reason, n int, index func(k int) int) (fresh int) {
 		if bit := uint64(1) << (i & 63); f.settled[i>>6]&bit == 0 {
 			f.settled[i>>6] |= bit
 			f.done++
-			if why == nil && f.spoiled(i) {
+			if c == nil && f.spoiled(i) {
 				continue
 			}
 			fresh++
+			if c != nil {
+				f.bury(i, c)
+			}
 		}
 	}
 	return fresh
@@ -260,6 +291,11 @@ func (f *Flush) End(broken error) Result {
 	f.mu.Unlock()
 	f.d.Add(Skipped, f.skipped)
 	defer f.d.summarize()
+	if f.chunk.Lost != nil {
+		*f.chunk.Lost = f.lost()
+		f.d.Counters.Drop(Abandoned, left)
+		return OK
+	}
 	if left > 0 {
 		f.d.Add(Retries, 1)
 		if f.key == nil {

@@ -10,8 +10,7 @@ type parted struct {
 	parts   int
 	settled []uint64 // one bit a part
 	left    int      // bits not set
-	spoiled bool     // a part was dropped: the record counts as dropped
-	why     Reason   // of that
+	dropped *Cause   // of a part that was dropped: the record counts as dropped; nil: none was
 }
 
 // part is one part of a record, in the flush's hands.
@@ -42,10 +41,10 @@ func (f *Flush) Part(i, k, n int) (index int, fresh bool) {
 	return -len(f.parts), true // below 0, where no record's is
 }
 
-// settlePart notes that the part of an index is settled, dropped for reason why
-// if that is not nil, and returns its record's index, or -1 as long as the record
+// settlePart notes that the part of an index is settled, dropped for a cause if
+// that is not nil, and returns its record's index, or -1 as long as the record
 // has other parts to settle. The lock is held.
-func (f *Flush) settlePart(index int, why *Reason) (record int) {
+func (f *Flush) settlePart(index int, why *Cause) (record int) {
 	at := f.parts[-index-1]
 	p := f.parted[at.record]
 	bit := uint64(1) << (at.number & 63)
@@ -55,7 +54,8 @@ func (f *Flush) settlePart(index int, why *Reason) (record int) {
 	p.settled[at.number>>6] |= bit
 	p.left--
 	if why != nil {
-		p.spoiled, p.why = true, *why
+		cause := *why
+		p.dropped = &cause
 	}
 	if p.left > 0 {
 		return -1
@@ -70,10 +70,12 @@ func (f *Flush) spoiled(record int) bool {
 		return false
 	}
 	p := f.parted[record]
-	if p == nil || !p.spoiled {
+	if p == nil || p.dropped == nil {
 		return false
 	}
-	f.d.Counters.Drop(p.why, 1)
+	f.d.Counters.Drop(p.dropped.Why, 1)
+	f.same = false
+	f.bury(record, p.dropped)
 	return true
 }
 
@@ -107,8 +109,8 @@ type partedEntry struct {
 
 func (p *parted) entry(record int) partedEntry {
 	e := partedEntry{Record: record, Parts: p.parts, Settled: packBits(p.settled)}
-	if p.spoiled {
-		e.Dropped = p.why.String()
+	if p.dropped != nil {
+		e.Dropped = p.dropped.Why.String()
 	}
 	return e
 }
@@ -128,7 +130,7 @@ func (e partedEntry) parted(m *memory) (*parted, error) {
 	}
 	for r, name := range reasonNames {
 		if name == e.Dropped {
-			p.spoiled, p.why = true, Reason(r)
+			p.dropped = &Cause{Why: Reason(r)}
 			return p, nil
 		}
 	}

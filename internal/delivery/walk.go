@@ -51,7 +51,7 @@ func (f *Flush) walkOne(record func(i int, ev *chunk.Event), i int, ev *chunk.Ev
 
 // Malformed drops a record that cannot be read or written.
 func (f *Flush) Malformed(i int, err error) {
-	f.DropRecord(Malformed, i)
+	f.giveUpOne(i, Cause{Why: Malformed, Err: err})
 	if f.d.Said.Repeated("malformed") {
 		return
 	}
@@ -60,7 +60,7 @@ func (f *Flush) Malformed(i int, err error) {
 
 // NoLogKey drops a record that lacks the key which option log_key names.
 func (f *Flush) NoLogKey(i int, key string) {
-	f.DropRecord(MissingKey, i)
+	f.giveUpOne(i, Cause{Why: MissingKey, Text: key})
 	if f.d.Said.Repeated("log_key") {
 		return
 	}
@@ -94,18 +94,28 @@ func (f *Flush) Split(option string, limit int) {
 // TooLarge drops a record that is larger than limit bytes, and says which option
 // has the limit.
 func (f *Flush) TooLarge(i int, option string, limit int) {
-	f.DropRecord(TooLarge, i)
+	f.giveUpOne(i, Cause{Why: TooLarge, Text: option})
 	if f.d.Said.Repeated("too large") {
 		return
 	}
 	f.d.Said.Warn("too large", "a record of tag %q was dropped: it is larger than option %s, %d bytes", f.chunk.Tag, option, limit)
 }
 
-// Finish ends a flush like End, and says when its chunk is given up.
+// giveUpOne gives up the record in hand.
+func (f *Flush) giveUpOne(i int, c Cause) {
+	c.Group, c.Stream = f.Group, f.Stream
+	f.GiveUp(c, 1, func(int) int { return i })
+}
+
+// Finish ends a flush like End, says when its chunk is given up, and writes the
+// letters of all that is.
 func (f *Flush) Finish(broken error) Result {
 	result := f.End(broken)
 	if result == Error {
 		f.d.Said.Error("broken chunk", "a chunk of tag %q is given up, what could be read of it was sent: %v", f.chunk.Tag, broken)
+	} else {
+		broken = nil // not yet
 	}
+	f.sendLetters(broken)
 	return result
 }

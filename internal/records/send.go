@@ -79,6 +79,7 @@ type Sender struct {
 
 // NewSender returns a Sender of a flush's records. Finish must be called.
 func (s *Service) NewSender(f *delivery.Flush) *Sender {
+	f.Stream = s.Destination
 	return &Sender{s: s, flush: f}
 }
 
@@ -243,7 +244,7 @@ func (w *Sender) merge(b *batch) (full *batch) {
 func (w *Sender) giveUp(b *batch) delivery.Verdict {
 	w.stopped.Store(true)
 	if b.last.Reason != "" {
-		w.s.Said.Error(w.s.topic(), "cannot send records to %s %q, and has fluent bit bring them again: %s", w.s.Name, w.s.Destination, b.last.Reason)
+		w.s.Said.Error(w.s.topic(), "cannot send records to %s %q, %s: %s", w.s.Name, w.s.Destination, w.flush.Then(), b.last.Reason)
 	}
 	return delivery.Verdict{Action: delivery.Later}
 }
@@ -251,7 +252,7 @@ func (w *Sender) giveUp(b *batch) delivery.Verdict {
 // refuse settles all records of a batch as dropped.
 func (w *Sender) refuse(b *batch, v delivery.Verdict) {
 	n, index := b.records(0, b.Len())
-	w.flush.Drop(delivery.Refused, n, index)
+	w.flush.GiveUp(delivery.Cause{Why: delivery.Refused, Text: v.Reason, Stream: w.s.Destination}, n, index)
 	w.s.Said.Warn("refused", "%s refuses %d records for %q: %s", w.s.Name, n, w.s.Destination, v.Reason)
 }
 

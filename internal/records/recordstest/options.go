@@ -55,6 +55,10 @@ func Good(own map[string]string) map[string]string {
 		"ledger_max_age":    "10m",
 		"ledger_path":       "", // a directory
 		"summary_interval":  "1m",
+
+		"dead_letter_stream":   "dead",
+		"dead_letter_file":     "", // a file
+		"dead_letter_max_size": "1M",
 	}
 	maps.Copy(good, own)
 	return good
@@ -109,10 +113,12 @@ var Bad = [][3]string{
 	{"ledger_max_size", "1", "a size from"},
 	{"ledger_max_age", "0", "a duration from"},
 	{"summary_interval", "x", "a duration from"},
+	{"dead_letter_stream", "my dead letters", "letters, digits and the characters _ . -"},
+	{"dead_letter_max_size", "1K", "a size from 65536 to"},
 }
 
 // anyText are the options whose text may be any.
-var anyText = []string{"replace_dots", "time_key", "profile", "no_proxy", "extra_user_agent", "ledger_path"}
+var anyText = []string{"replace_dots", "time_key", "profile", "no_proxy", "extra_user_agent", "ledger_path", "dead_letter_file"}
 
 // BadOptions starts the plugin with each of the values by itself, and then with
 // one for each option at once: the error names each option, its value and what
