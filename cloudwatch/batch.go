@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"sync"
@@ -184,15 +185,7 @@ func (b *batch) sort() *batch {
 		return b
 	}
 	sorted := b.like(b.target)
-	slices.SortStableFunc(b.events, func(x, y event) int {
-		switch {
-		case x.millis < y.millis:
-			return -1
-		case x.millis > y.millis:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(b.events, func(x, y event) int { return cmp.Compare(x.millis, y.millis) })
 	for _, e := range b.events {
 		sorted.add(b.body[e.start:e.end], e)
 	}

@@ -62,6 +62,28 @@ func TestBytesOfBatch(t *testing.T) {
 	}
 }
 
+// TestBytesOfCutAndMoved has batches end at the same size where the events are cut
+// before, and where one of them was the last batch's that had no room.
+func TestBytesOfCutAndMoved(t *testing.T) {
+	t.Parallel()
+	const each = maxBatchBytes / (1000 + eventOverhead) // 1,022 of 1,000 bytes, and 4 bytes are left
+	for _, tt := range []struct{ records, size, last, calls int }{
+		{each, 1000, 0, 1}, {each + 1, 1001, 0, 2}, {2 * each, 1000, 0, 2}, {2 * each, 1000, 10, 3},
+	} {
+		r := newRig(t, awslocal.Config{}, logKey, "log", "max_event_size", "1000", "concurrency", "1")
+		r.srv.Logs().CreateStream("g", "s")
+		var c []byte
+		for range tt.records {
+			c = appendRecord(c, now, line(strings.Repeat("x", tt.size)))
+		}
+		if tt.last > 0 {
+			c = appendRecord(c, now, line(strings.Repeat("x", tt.last)))
+		}
+		r.flush(delivery.OK, c)
+		r.wantCalls("PutLogEvents", tt.calls)
+	}
+}
+
 // units are kinds of text that a byte of JSON, of msgpack and of the message are
 // not the same for.
 var units = map[string]unit{

@@ -359,6 +359,8 @@ func TestOptionValues(t *testing.T) {
 		{"max_event_size", "1048550", func(c config) any { return c.maxEvent }, 1_048_550},
 		{"auto_create_stream", "False", func(c config) any { return c.createStream }, false},
 		{"auto_create_group", "true", func(c config) any { return c.createGroup }, true},
+		{"new_log_group_tags", strings.Repeat("ü", 128) + "=" + strings.Repeat("ü", 256), func(c config) any { return c.groupTags }, []tag{{strings.Repeat("ü", 128), strings.Repeat("ü", 256)}}},
+		{"new_log_group_tags", strings.Repeat("k=v,", 50), func(c config) any { return len(c.groupTags) }, 50},
 		{"new_log_group_tags", "a=b=c", func(c config) any { return c.groupTags }, []tag{{"a", "b=c"}}},
 		{"http_request_timeout", "0", func(c config) any { return c.aws.Timeout }, 10 * time.Second},
 		{"endpoint", "logs.example.com:8443", func(c config) any { return c.aws.Endpoint }, "https://logs.example.com:8443"},

@@ -133,10 +133,10 @@ func parseTask(body []byte) (*template.ECS, error) {
 		// The decoder's error quotes the answer, which is none of the log's business.
 		return nil, fmt.Errorf("the answer, of %d bytes, is not a task's JSON", len(body))
 	}
-	slash := strings.LastIndexByte(task.TaskARN, '/')
-	if !strings.HasPrefix(task.TaskARN, "arn:") || slash < 0 || slash == len(task.TaskARN)-1 {
+	if !strings.HasPrefix(task.TaskARN, "arn:") || !strings.Contains(task.TaskARN, "/") || strings.HasSuffix(task.TaskARN, "/") {
 		return nil, fmt.Errorf("TaskARN %q is not the ARN of a task", task.TaskARN)
 	}
-	return &template.ECS{TaskID: task.TaskARN[slash+1:], Cluster: task.Cluster, TaskARN: task.TaskARN,
+	id := task.TaskARN[strings.LastIndexByte(task.TaskARN, '/')+1:]
+	return &template.ECS{TaskID: id, Cluster: task.Cluster, TaskARN: task.TaskARN,
 		Family: task.Family, Revision: task.Revision}, nil
 }

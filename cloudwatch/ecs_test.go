@@ -81,6 +81,26 @@ func TestECSMetadataUsesNoProxy(t *testing.T) {
 	}
 }
 
+// The times in use; the other tests are in more of a hurry.
+func TestECSTimes(t *testing.T) {
+	m := newECSMetadata(nameOptions(), nil)
+	if m.deadline != 2*time.Second || m.pause != 100*time.Millisecond || m.rest != 10*time.Second {
+		t.Errorf("deadline %v, pause %v, rest %v", m.deadline, m.pause, m.rest)
+	}
+}
+
+func TestECSMetadataSize(t *testing.T) {
+	for over := range 2 {
+		url, _ := ecsAgent(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, testTask+strings.Repeat(" ", 1<<20+over-len(testTask)))
+		})
+		m, errs := newTestECS(ecsEnvV4, url)
+		if got := m.get(context.Background()); (got != nil) != (over == 0) {
+			t.Errorf("%d bytes over 1 MiB: got %v, %q", over, got, *errs)
+		}
+	}
+}
+
 func TestParseTask(t *testing.T) {
 	tests := []struct{ body, id, err string }{
 		{`{"Cluster":"default","TaskARN":"arn:aws:ecs:us-east-1:1:task/default/abc"}`, "abc", ""},
@@ -213,6 +233,23 @@ func TestECSMetadataHangs(t *testing.T) {
 	wg.Wait()
 	if n := requests.Load(); n > ecsTries || len(*errs) != 1 {
 		t.Errorf("%d requests, %q", n, *errs)
+	}
+}
+
+// One request that hangs leaves time for another.
+func TestECSMetadataHangsOnce(t *testing.T) {
+	t.Parallel()
+	url, _ := ecsAgent(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n == 1 {
+			<-r.Context().Done()
+			return
+		}
+		fmt.Fprint(w, testTask)
+	})
+	m, errs := newTestECS(ecsEnvV4, url)
+	m.deadline = 1500 * time.Millisecond // a request has 500
+	if m.get(context.Background()) == nil {
+		t.Errorf("got nothing, %q", *errs)
 	}
 }
 

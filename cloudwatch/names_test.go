@@ -219,6 +219,8 @@ func TestCleanGroup(t *testing.T) {
 		{"ü", "."}, // theirs: one for each byte
 		{"日本/x", "../x"},
 		{"a\xff\xfeb", "a..b"},
+		{"a\x80b", "a.b"},
+		{"a\u0080b", "a.b"},
 		{"\xe6\x97", ".."},
 		{"x\uFFFDy", "x.y"},
 		{"a\x00\x7fb", "a..b"},
@@ -244,6 +246,8 @@ func TestCleanStream(t *testing.T) {
 		{"", ""},
 		{"ü日本 x", "ü日本 x"},
 		{"a\xffb", "a\uFFFDb"},
+		{"a\x80b", "a\uFFFDb"},
+		{"a\u0080b", "a\u0080b"},
 		{"\xe6\x97", "\uFFFD\uFFFD"},
 		{"a\uFFFDb", "a\uFFFDb"},
 		{`C:\x`, `C.\x`},

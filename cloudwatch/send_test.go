@@ -242,6 +242,23 @@ func TestDataAlreadyAcceptedAtFirst(t *testing.T) {
 	r.account(10, 10, 0)
 }
 
+// TestBytesCounted has the bodies of calls that were accepted counted, and no others.
+func TestBytesCounted(t *testing.T) {
+	t.Parallel()
+	var accepted int
+	url, _ := scripted(t, func(_ string, n int, body []byte, w http.ResponseWriter) {
+		if n == 0 {
+			refusal(w, 500, "InternalFailure")
+			return
+		}
+		accepted = len(body)
+		_, _ = w.Write([]byte("{}"))
+	})
+	r := newRigOn(t, nil, url)
+	r.flush(delivery.OK, numbered(0, 5))
+	r.wantCount(delivery.Bytes, accepted)
+}
+
 // TestEndlessInvalidSequenceToken is bounded in calls and time.
 func TestEndlessInvalidSequenceToken(t *testing.T) {
 	t.Parallel()

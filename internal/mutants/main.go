@@ -34,6 +34,7 @@ func main() {
 	flag.StringVar(&s.gremlins, "gremlins", "gremlins", "the command that lists the changes")
 	flag.StringVar(&s.argued, "argued", "", "the list of changes that may live")
 	flag.StringVar(&s.keep, "keep", "", "a directory for results")
+	flag.BoolVar(&s.verbose, "v", false, "list those that timed out, too")
 	flag.BoolVar(&s.again, "again", false, "take what was killed before, of the same code, for killed")
 	flag.DurationVar(&s.least, "least", 5*time.Second, "the time for a run of tests, besides five times what they take")
 	flag.IntVar(&s.workers, "workers", runtime.NumCPU(), "how many tests run at a time")
@@ -89,12 +90,14 @@ func (s *settings) run(patterns []string) (good bool, err error) {
 	return good && total.lived == total.argued, nil
 }
 
-// tell lists what is not killed and not argued.
+// tell lists what is not killed and not argued, and what timed out if asked to.
 func (s *settings) tell(mutants []*mutant, argued list) {
 	for _, m := range mutants {
-		if (m.end == lived) && !argued.has(m) {
+		if m.end == lived && !argued.has(m) || m.end == timedOut && s.verbose {
 			note := ""
-			if !m.covered {
+			if m.end == timedOut {
+				note = " (timed out)"
+			} else if !m.covered {
 				note = " (no test runs it)"
 			}
 			fmt.Fprintf(s.out, "  %s:%d: %s%s\n    - %s\n    + %s\n", m.file, m.line, m.function, note, m.before, m.after)
