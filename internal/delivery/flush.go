@@ -117,6 +117,7 @@ type Flush struct {
 	deadline time.Time
 	before   []uint64 // settled by earlier flushes of this chunk; not changed while this one runs
 	records  int      // walked so far
+	made     bool     // the records are not those of the chunk, but made of it
 	skipped  int
 	failing  atomic.Bool // the last answer was a failure
 

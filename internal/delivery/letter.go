@@ -25,8 +25,18 @@ type letterWriter struct {
 	text  []byte // a record as JSON, likewise
 }
 
-// each writes the letters of records, which are in order, and calls done after each.
+// each writes the letters of records, which are in order, and calls done after
+// each. Records that were made of the chunk are no longer there.
 func (w *letterWriter) each(list []dead, done func(*Cause)) {
+	if w.flush.made {
+		for _, d := range list {
+			c := &w.flush.causes[d.cause]
+			w.begin(c.Why.String(), c.text(), c, false, chunk.Time{})
+			w.line = append(w.line, `"record":null}`+"\n"...)
+			done(c)
+		}
+		return
+	}
 	data := w.flush.chunk.Data
 	r := chunk.NewReader(data)
 	for i := 0; len(list) > 0; i++ {

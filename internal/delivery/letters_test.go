@@ -150,6 +150,22 @@ func giveUp(d *Delivery, n int) {
 	f.Finish(nil)
 }
 
+// Records that were made of a chunk, as those of metrics, are not there any more.
+func TestLettersOfMadeRecords(t *testing.T) {
+	d, _, file := openLetters(t)
+	f := d.Begin(Chunk{Tag: "metrics", Data: []byte("not a chunk of records")})
+	broken := f.WalkData([]byte(events(3)), func(i int, _ *chunk.Event) { f.GiveUp(Cause{Why: TooNew, Group: "g"}, 1, at(i)) })
+	if got := f.Finish(broken); got != OK {
+		t.Errorf("got %v", got)
+	}
+	for _, l := range lettersIn(t, file) {
+		if l.Reason != "too_new" || l.Group != "g" || l.Tag != "metrics" || l.Record != nil {
+			t.Errorf("got %+v", l)
+		}
+	}
+	want(t, d, TooNew, 3, DeadLetters, 3)
+}
+
 // What is no record is quoted up to a bound.
 func TestRawIsBounded(t *testing.T) {
 	d, _, file := openLetters(t)

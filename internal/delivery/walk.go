@@ -14,12 +14,17 @@ import (
 // then what came before is good, and the chunk is not worth asking for again,
 // since it would come to the same.
 func (f *Flush) Walk(record func(i int, ev *chunk.Event)) (broken error) {
-	return f.WalkData(f.chunk.Data, record)
+	return f.walk(f.chunk.Data, record)
 }
 
 // WalkData does the same with what records were made of in the caller: all of
 // the chunk's, in one call or several, and the same ones whenever it comes again.
 func (f *Flush) WalkData(data []byte, record func(i int, ev *chunk.Event)) (broken error) {
+	f.made = true
+	return f.walk(data, record)
+}
+
+func (f *Flush) walk(data []byte, record func(i int, ev *chunk.Event)) (broken error) {
 	defer caught(&broken)
 	r := chunk.NewReader(data)
 	var ev chunk.Event // one for all: its address goes to a function that is not known here
