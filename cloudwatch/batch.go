@@ -36,6 +36,7 @@ type event struct {
 // JSON text, written event by event; the batch owns it.
 type batch struct {
 	target    target
+	entity    string // JSON of the entity that the events belong to; "": none
 	body      []byte
 	head      int // length of what stands before the first event
 	events    []event
@@ -53,13 +54,17 @@ var pool = sync.Pool{New: func() any { return new(batch) }}
 // that is all escapes can be six times the limit, and is rare.
 const maxPooledBody = 2 * maxBatchBytes
 
-func newBatch(t target) *batch {
+func newBatch(t target, entity string) *batch {
 	b := pool.Get().(*batch)
-	b.target = t
+	b.target, b.entity = t, entity
 	b.body = append(b.body[:0], `{"logGroupName":`...)
 	b.body = jsonenc.AppendQuoted(b.body, t.group)
 	b.body = append(b.body, `,"logStreamName":`...)
 	b.body = jsonenc.AppendQuoted(b.body, t.stream)
+	if entity != "" {
+		b.body = append(b.body, `,"entity":`...)
+		b.body = append(b.body, entity...)
+	}
 	b.body = append(b.body, `,"logEvents":[`...)
 	b.head = len(b.body)
 	b.events, b.bytes, b.unordered, b.metrics = b.events[:0], 0, false, false
@@ -68,7 +73,7 @@ func newBatch(t target) *batch {
 
 // like returns an empty batch for a stream that is sent in the same way.
 func (b *batch) like(t target) *batch {
-	n := newBatch(t)
+	n := newBatch(t, b.entity)
 	n.metrics = b.metrics
 	return n
 }

@@ -265,7 +265,7 @@ func TestOrderAcrossBatches(t *testing.T) {
 // TestBatchParts takes a batch apart and sorts it, and holds each part's body
 // against an independent decoder.
 func TestBatchParts(t *testing.T) {
-	b := newBatch(target{`g"1`, "s\\ü"})
+	b := newBatch(target{`g"1`, "s\\ü"}, "")
 	write := func(i int, millis int64, text string) {
 		start := b.open(millis)
 		var size int
@@ -365,13 +365,13 @@ func TestReuse(t *testing.T) {
 
 // TestPoolKeepsNoHugeBodies wants memory that a rare batch has used to be given back.
 func TestPoolKeepsNoHugeBodies(t *testing.T) {
-	b := newBatch(target{"g", "s"})
+	b := newBatch(target{"g", "s"}, "")
 	start := b.open(1)
 	b.body = append(b.body, make([]byte, maxPooledBody)...)
 	b.close(start, 1, 10, 0)
 	b.Free()
 	for range 10 {
-		if got := newBatch(target{"g", "s"}); cap(got.body) > maxPooledBody {
+		if got := newBatch(target{"g", "s"}, ""); cap(got.body) > maxPooledBody {
 			t.Errorf("a body of %d bytes was kept", cap(got.body))
 		}
 	}
@@ -382,7 +382,7 @@ func TestPoolKeepsNoHugeBodies(t *testing.T) {
 func TestFullBatchesArePooled(t *testing.T) {
 	escapes := msgp.AppendString(msgp.AppendString(msgp.AppendMapHeader(nil, 1), "log"), strings.Repeat(`{"level":"info","msg":"ok"}`, 20))
 	for name, body := range map[string][]byte{"kubernetes": appendKubernetesRecord(nil, 1), "json in json": escapes} {
-		b := newBatch(target{"g", "s"})
+		b := newBatch(target{"g", "s"}, "")
 		for i := 0; ; i++ {
 			start := b.open(1)
 			size, err := b.appendMessage(body, false)

@@ -26,6 +26,7 @@ type config struct {
 	pick           fields.Pick
 	emf            emf.Config
 	allEMF         bool  // log_format json/emf: every call has the header x-amzn-logs-format
+	addEntity      bool  // add_entity: calls say what their events belong to
 	autoFormat     bool  // log_format auto: documents are told from other records
 	otelAttributes bool  // otel_attributes
 	createGroup    bool  // auto_create_group
@@ -89,6 +90,7 @@ func parseConfig(s *options.Set) config {
 		names:          parseNames(s),
 		pick:           fields.ParsePick(s),
 		emf:            emf.ParseConfig(s),
+		addEntity:      s.Bool("add_entity", false),
 		otelAttributes: s.Bool("otel_attributes", false),
 		createGroup:    s.Bool("auto_create_group", false),
 		createStream:   s.Bool("auto_create_stream", true),

@@ -8,6 +8,7 @@
 package cloudwatch
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"sync"
@@ -34,6 +35,7 @@ type Plugin struct {
 	session *awsx.Session
 	client  *cloudwatchlogs.Client
 	headers [2][]awsx.BodyOption // of PutLogEvents calls without and with metrics in them
+	ecs     *ecsMetadata
 	targets *targets
 	pace    delivery.Pace // of the account's quota for PutLogEvents; each stream has one of its own
 	making  delivery.Pace // of the account's quotas for making groups and streams
@@ -61,8 +63,8 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 		p.headers[0] = p.headers[1]
 	}
 	p.targets = newTargets()
-	ecs := newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
-	p.names = newNames(p.config.names, ecs, func(m nameMiss) { p.Said.Warn(m.option+": "+m.reason, "%v", m) })
+	p.ecs = newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })
+	p.names = newNames(p.config.names, p.ecs, func(m nameMiss) { p.Said.Warn(m.option+": "+m.reason, "%v", m) })
 	p.names.ec2 = newEC2Metadata(p.session, func(err error) { p.Said.Warn("ec2 metadata", "%v", err) })
 	if err := p.openLetters(env, get); err != nil {
 		p.session.Close()
@@ -83,6 +85,9 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	out := p.newSender(f)
 	names := p.names.chunk(f.Context(), c.Tag)
 	out.tags = p.newTagger(names)
+	if p.addEntity {
+		out.entities = &entities{intern: p.names.intern, ecs: p.ecs.get(f.Context())}
+	}
 	var broken error
 	if emf.IsMetrics(c.Data) {
 		broken = p.writeMetrics(f, out, names, c)
@@ -107,7 +112,12 @@ func (p *Plugin) write(f *delivery.Flush, out *sender, names *chunkNames, ev *ch
 			return
 		}
 	}
-	value, found := p.pick.Value(&out.picked, ev.Body)
+	body := ev.Body
+	if out.entities != nil && bytes.Contains(body, entityMark) {
+		out.plain = entityKeys.Append(out.plain[:0], body)
+		body = out.plain
+	}
+	value, found := p.pick.Value(&out.picked, body)
 	switch found {
 	case fields.Missing:
 		f.NoLogKey(i, p.pick.LogKey())
@@ -137,6 +147,9 @@ func (p *Plugin) put(f *delivery.Flush, out *sender, names *chunkNames, ev *chun
 	millis := ev.Time.UnixMilli()
 	if p.outOfRange.now {
 		t, millis = out.inRange(t, millis)
+	}
+	if out.entities != nil {
+		out.entity = out.entities.of(ev.Body)
 	}
 	b := out.batch(t)
 	start := b.open(millis)

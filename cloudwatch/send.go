@@ -19,18 +19,21 @@ import (
 type sender struct {
 	p     *Plugin
 	flush *delivery.Flush
-	open  map[target]*batch
+	open  map[place]*batch
 	last  *batch // the open batch of the newest event: mostly the next one's too
 
 	tags *tagger // nil: those of new groups do not go by records
 
-	whole  []byte // the last record with what came with it by OpenTelemetry
-	picked []byte // what is sent of the last record, where it had to be made
-	begun  time.Time
-	slots  chan struct{} // one for each PutLogEvents call that may be under way
-	tools  chan struct{} // and for each group and stream that may be in the making
-	lanes  map[target]*lane
-	wait   sync.WaitGroup
+	entities *entities // nil: none are told
+	entity   string    // JSON of that of the record being written; "": none
+	whole    []byte    // the last record with what came with it by OpenTelemetry
+	plain    []byte    // the last record without what is for its entity alone
+	picked   []byte    // what is sent of the last record, where it had to be made
+	begun    time.Time
+	slots    chan struct{} // one for each PutLogEvents call that may be under way
+	tools    chan struct{} // and for each group and stream that may be in the making
+	lanes    map[target]*lane
+	wait     sync.WaitGroup
 
 	mu   sync.Mutex // guards late
 	late []*batch   // of events that were left out for their time, see retime
@@ -47,18 +50,25 @@ func (p *Plugin) newSender(f *delivery.Flush) *sender {
 	return &sender{p: p, flush: f, begun: time.Now(), slots: make(chan struct{}, p.concurrency), tools: make(chan struct{}, p.concurrency)}
 }
 
-// batch returns the open batch of a stream.
+// place is what the events of one batch have in common.
+type place struct {
+	target
+	entity string
+}
+
+// batch returns the open batch of a stream, for events of the sender's entity.
 func (s *sender) batch(t target) *batch {
-	if s.last != nil && s.last.target == t {
+	if s.last != nil && s.last.target == t && s.last.entity == s.entity {
 		return s.last
 	}
-	b := s.open[t]
+	at := place{t, s.entity}
+	b := s.open[at]
 	if b == nil {
 		if s.open == nil {
-			s.open = make(map[target]*batch)
+			s.open = make(map[place]*batch)
 		}
-		b = newBatch(t)
-		s.open[t] = b
+		b = newBatch(t, s.entity)
+		s.open[at] = b
 		if s.tags != nil {
 			s.tags.see(t.group)
 		}
@@ -70,7 +80,7 @@ func (s *sender) batch(t target) *batch {
 // replace puts next in the place of the full batch of its stream, which is sent
 // while the walk goes on.
 func (s *sender) replace(full, next *batch) {
-	s.open[next.target], s.last = next, next
+	s.open[place{next.target, next.entity}], s.last = next, next
 	s.flush.CountIn()
 	s.enqueue(full)
 }
@@ -79,7 +89,7 @@ func (s *sender) replace(full, next *batch) {
 // next batch if b has no room for it.
 func (s *sender) close(b *batch, start int, millis int64, size, record int) {
 	if !b.close(start, millis, size, record) {
-		next := newBatch(b.target)
+		next := newBatch(b.target, b.entity)
 		b.give(next, start, millis, size, record)
 		s.replace(b, next)
 	}
@@ -269,6 +279,10 @@ func (s *sender) call(st *stream, b *batch, first bool) (v delivery.Verdict, cal
 	st.pace.Faster()
 	p.pace.Faster()
 	s.accepted(b, answer.Rejected)
+	if answer.RejectedEntity != "" {
+		p.Said.Warn("entity "+answer.RejectedEntity, "CloudWatch Logs takes the events for log group %q, stream %q, and not the entity that they belong to (option add_entity): %s",
+			st.group, st.stream, answer.RejectedEntity)
+	}
 	if p.troubled.CompareAndSwap(st, nil) {
 		p.Said.Over(topicPut, "events reach log group %q, stream %q again", st.group, st.stream)
 	}

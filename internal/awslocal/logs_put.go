@@ -2,7 +2,9 @@ package awslocal
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -93,14 +95,46 @@ func (s *Server) putLogEvents(c *call) (any, *apiError) {
 	st.entity = in.Entity
 
 	out := putLogEventsOut{NextSequenceToken: st.nextToken(), RejectedLogEventsInfo: rejected}
+	why := rejectEntity(in.Entity)
 	if c.fault.Kind == RejectEntity {
-		out.RejectedEntityInfo = &rejectedEntityInfo{ErrorType: c.fault.Code}
-		if c.fault.Code == "" {
-			out.RejectedEntityInfo.ErrorType = "InvalidEntity"
-		}
+		why = cmp.Or(c.fault.Code, "InvalidEntity")
+	}
+	if why != "" {
+		out.RejectedEntityInfo = &rejectedEntityInfo{ErrorType: why}
 		st.entity = nil
 	}
 	return out, nil
+}
+
+// entityTypes are the types of entities with the other attributes that identify
+// one, all of which are needed.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/adding-your-own-related-telemetry.html
+var entityTypes = map[string][]string{
+	"Service": {"Name", "Environment"}, "RemoteService": {"Name"}, "AWS::Service": {"Name"},
+	"Resource": {"ResourceType", "Identifier"}, "AWS::Resource": {"ResourceType", "Identifier"},
+}
+
+// rejectEntity returns why an entity is left out while its events are taken, ""
+// if it is not. AWS's own agents send AwsAccountId, which the API's page lacks.
+func rejectEntity(e *Entity) string {
+	if e == nil || e.KeyAttributes == nil {
+		return ""
+	}
+	needed, ok := entityTypes[e.KeyAttributes["Type"]]
+	if !ok {
+		return "InvalidTypeValue"
+	}
+	for key := range e.KeyAttributes {
+		if !slices.Contains([]string{"Type", "ResourceType", "Identifier", "Name", "Environment", "AwsAccountId"}, key) {
+			return "InvalidKeyAttributes"
+		}
+	}
+	for _, key := range needed {
+		if e.KeyAttributes[key] == "" {
+			return "MissingRequiredFields"
+		}
+	}
+	return ""
 }
 
 // discardLogEvents counts events by their timestamp members. Inside a message

@@ -479,7 +479,7 @@ func TestEntity(t *testing.T) {
 	s := start(t, Config{})
 	s.Logs().CreateStream("g", "s")
 	client, ctx := logsClient(t, s), testContext(t)
-	key := map[string]string{"Type": "Service", "Name": "web"}
+	key := map[string]string{"Type": "Service", "Name": "web", "Environment": "test"}
 	tests := []struct {
 		name   string
 		entity types.Entity
@@ -498,6 +498,25 @@ func TestEntity(t *testing.T) {
 		in.Entity = &tt.entity
 		_, err := client.PutLogEvents(ctx, in)
 		wantCode(t, tt.name, err, tt.want)
+	}
+	for want, key := range map[string]map[string]string{
+		"":                      {"Type": "Service", "Name": "web", "Environment": "test", "AwsAccountId": "123456789012"},
+		"InvalidTypeValue":      {"Type": "Server", "Name": "web"},
+		"InvalidKeyAttributes":  {"Type": "Service", "Name": "web", "Environment": "test", "Owner": "me"},
+		"MissingRequiredFields": {"Type": "Service", "Name": "web"},
+	} {
+		in := putTo("g", "entities", manyEvents(1, "x")...)
+		in.Entity = &types.Entity{KeyAttributes: key}
+		s.Logs().CreateStream("g", "entities")
+		out, err := client.PutLogEvents(ctx, in)
+		noError(t, err)
+		got := ""
+		if out.RejectedEntityInfo != nil {
+			got = string(out.RejectedEntityInfo.ErrorType)
+		}
+		if e := s.Logs().Stream("g", "entities").Entity(); got != want || (e == nil) != (want != "") {
+			t.Errorf("%v: got %q, entity %v, want %q", key, got, e, want)
+		}
 	}
 	if e := s.Logs().Stream("g", "s").Entity(); e == nil || e.KeyAttributes["Name"] != "web" || e.Attributes["a"] != "b" {
 		t.Errorf("entity is %+v", e)

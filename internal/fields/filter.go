@@ -27,6 +27,16 @@ func ParseFilter(s *options.Set, keep, drop string) *Filter {
 	return f
 }
 
+// Without returns the filter that leaves out these keys, each with the keys of the
+// maps that lead to it.
+func Without(keys ...[]string) *Filter {
+	root := node{}
+	for _, k := range keys {
+		root.add(k)
+	}
+	return &Filter{drop: root}
+}
+
 func tree(s *options.Set, option string) (root node) {
 	if option == "" {
 		return nil
