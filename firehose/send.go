@@ -17,12 +17,12 @@ func (p *Plugin) newService(stream string) *records.Service {
 		Delivery:    p.Delivery,
 		Name:        "Data Firehose",
 		Destination: stream,
-		Head:        head,
+		JSON:        &records.Wire{Head: head},
 		Limits:      records.Limits{Records: maxRecords, Bytes: maxBytes},
 		Concurrency: p.concurrency,
 		Bill:        p.bill,
-		Put: func(ctx context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
-			return awsx.PutRecordBatch(ctx, p.client, stream, n, body)
+		Put: func(ctx context.Context, n int, body *awsx.Body, opts ...awsx.BodyOption) (awsx.RecordsAnswer, error) {
+			return awsx.PutRecordBatch(ctx, p.client, stream, n, body, opts...)
 		},
 		Verdict:    verdict,
 		Throttled:  throttled,

@@ -42,6 +42,7 @@ type config struct {
 	form        records.Form
 	aggregation bool // the form of the Kinesis Producer Library
 	aggregate   int  // bytes of an aggregate, of either kind
+	cbor        bool // the requests' format; else JSON
 	concurrency int  // calls in flight within one flush
 }
 
@@ -69,6 +70,7 @@ func parseConfig(s *options.Set) config {
 		key:         parsePartitionKey(s),
 		form:        records.ParseForm(s, s.Bool("append_newline", false), recordBytes, maxRecordBytes),
 		aggregation: s.Bool("aggregation", false),
+		cbor:        s.OneOf("request_format", "cbor", "cbor", "json") == "cbor",
 	}
 	c.streamOf = c.checkStream(s, "stream", c.stream)
 	c.letters = s.String("dead_letter_stream", "")

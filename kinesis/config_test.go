@@ -47,6 +47,7 @@ func TestDefaults(t *testing.T) {
 		aws:         awsx.Options{Service: "kinesis", Region: "us-west-2", RoleDuration: time.Hour, TLSMinVersion: "1.2", Timeout: 10 * time.Second},
 		stream:      "events",
 		aggregate:   256 << 10,
+		cbor:        true,
 		concurrency: 4,
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -64,6 +65,7 @@ var good = recordstest.Good(map[string]string{
 	"aggregation":                      "on",
 	"aggregation_max_size":             "64K",
 	"simple_aggregation":               "off", // not with aggregation
+	"request_format":                   "json",
 	"concurrency":                      "64",
 	"experimental_concurrency":         "10",
 	"experimental_concurrency_retries": "0",
@@ -105,6 +107,7 @@ func TestEveryOption(t *testing.T) {
 // bad are for each option values that it does not take, and what the error says
 // of those it does.
 var bad = append([][3]string{
+	{"request_format", "xml", "cbor, json"},
 	{"stream", "my stream", "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN"},
 	{"stream", strings.Repeat("s", 129), "1 to 128"},
 	{"stream", "arn:aws:firehose:us-east-1:123456789012:deliverystream/s", "or a stream's ARN"},

@@ -38,13 +38,77 @@ func TestAppendNewline(t *testing.T) {
 
 // A stream can be named by its ARN, which AWS recommends.
 func TestStreamByARN(t *testing.T) {
-	r := subject.Start(t, awslocal.Config{Region: "us-east-1", KeepBodies: true},
-		"stream", "arn:aws:kinesis:us-east-1:123456789012:stream/s", "log_key", "log")
-	r.Want(delivery.OK, recordstest.Numbered(0, 10))
-	r.WantOnce(0, 10)
-	if body := string(r.Calls()[0].Body); !strings.HasPrefix(body, `{"StreamARN":"arn:aws:kinesis:us-east-1:123456789012:stream/s","Records":[`) {
-		t.Errorf("the request is %.100s", body)
+	for _, format := range []string{"json", "cbor"} {
+		r := subject.Start(t, awslocal.Config{Region: "us-east-1", KeepBodies: true},
+			"stream", "arn:aws:kinesis:us-east-1:123456789012:stream/s", "log_key", "log", "request_format", format)
+		r.Want(delivery.OK, recordstest.Numbered(0, 10))
+		r.WantOnce(0, 10)
+		if body := string(recordstest.BodyOf(t, r.Calls()[0])); !strings.Contains(body, `"StreamARN":"arn:aws:kinesis:us-east-1:123456789012:stream/s"`) {
+			t.Errorf("%s: the request is %.100s", format, body)
+		}
 	}
+}
+
+// Kinesis speaks CBOR, in which data is bytes and needs no base64.
+func TestRequestFormat(t *testing.T) {
+	for format, want := range map[string]string{"cbor": "application/x-amz-cbor-1.1", "json": "application/x-amz-json-1.1"} {
+		r := subject.Start(t, awslocal.Config{}, "request_format", format, "log_key", "log", "partition_key", "k")
+		r.Want(delivery.OK, recordstest.Chunk(m{"log", "a\"\x00é\U0001f600", "k", "é\xff"}))
+		if got := r.Received()[0]; got.Data != "a\"\x00é\U0001f600" || got.Key != "é\ufffd" {
+			t.Errorf("%s: %q has arrived with key %q", format, got.Data, got.Key)
+		}
+		if got := r.Calls()[0].Header.Get("Content-Type"); got != want {
+			t.Errorf("%s: sent as %s", format, got)
+		}
+	}
+}
+
+// An endpoint that knows no CBOR, as some that are not AWS's, gets JSON with the
+// next chunk; one that has taken CBOR goes on getting it, whatever happens on the
+// way to it.
+func TestEndpointWithoutCBOR(t *testing.T) {
+	t.Run("and says so", func(t *testing.T) {
+		r := subject.Start(t, awslocal.Config{JSONOnly: true}, recordstest.LogKey...)
+		r.Want(delivery.Retry, recordstest.Numbered(0, 10))
+		r.Want(delivery.OK, recordstest.Numbered(0, 10))
+		r.WantOnce(0, 10)
+		if calls := r.Calls(); len(calls) != 2 || calls[1].Header.Get("Content-Type") != "application/x-amz-json-1.1" {
+			t.Errorf("%d calls", len(calls))
+		}
+		if log := strings.Join(r.Log.All(), "\n"); !strings.Contains(log, `warning the endpoint of Kinesis Data Streams for "s" may not understand CBOR`) {
+			t.Errorf("the log is\n%s", log)
+		}
+	})
+	t.Run("and breaks over it", func(t *testing.T) {
+		r := subject.Start(t, awslocal.Config{}, append([]string{"retry_budget", "0"}, recordstest.LogKey...)...)
+		r.Fault(awslocal.Fault{Kind: awslocal.HTML, Status: 500})
+		r.Want(delivery.Retry, recordstest.Numbered(0, 10))
+		r.Want(delivery.OK, recordstest.Numbered(0, 10))
+		if calls := r.Calls(); calls[1].Header.Get("Content-Type") != "application/x-amz-json-1.1" {
+			t.Error("the second call is in CBOR again")
+		}
+	})
+	t.Run("or a proxy that fails", func(t *testing.T) {
+		r := subject.Start(t, awslocal.Config{}, append([]string{"retry_budget", "0"}, recordstest.LogKey...)...)
+		r.Want(delivery.OK, recordstest.Numbered(0, 10))
+		r.Fault(awslocal.Fault{Kind: awslocal.HTML, Status: 500})
+		r.Want(delivery.Retry, recordstest.Numbered(10, 20))
+		r.Want(delivery.OK, recordstest.Numbered(10, 20))
+		r.WantOnce(0, 20)
+		if calls := r.Calls(); calls[2].Header.Get("Content-Type") != "application/x-amz-cbor-1.1" {
+			t.Error("the last call is not in CBOR")
+		}
+	})
+	t.Run("after all it does", func(t *testing.T) {
+		r := subject.Start(t, awslocal.Config{}, recordstest.LogKey...)
+		r.Fault(awslocal.Fault{Kind: awslocal.HTML, Status: 502})
+		r.Want(delivery.OK, recordstest.Numbered(0, 10)) // within the flush, in CBOR again
+		r.Want(delivery.OK, recordstest.Numbered(10, 20))
+		r.WantOnce(0, 20)
+		if calls := r.Calls(); calls[2].Header.Get("Content-Type") != "application/x-amz-cbor-1.1" {
+			t.Error("the last call is not in CBOR")
+		}
+	})
 }
 
 // Each record goes to the shard of its own key.

@@ -26,7 +26,8 @@ type call struct {
 	http  *http.Request
 	op    *operation
 	raw   []byte     // body as received
-	body  []byte     // decompressed
+	body  []byte     // decompressed, and JSON
+	cbor  bool       // it came as CBOR, and is answered so
 	form  url.Values // of an awsQuery call
 	fault Fault      // being played, for those faults that an operation itself plays
 	rec   *Request
@@ -270,10 +271,17 @@ func (s *Server) readBody(w http.ResponseWriter, c *call) (release func(), bad *
 	if len(c.http.TransferEncoding) > 0 {
 		return release, &apiError{http.StatusLengthRequired, "MissingContentLength", "Content-Length is required", nil}
 	}
-	if c.http.Header.Get("X-Amz-Target") != "" && c.http.Header.Get("Content-Type") != "application/x-amz-json-1.1" {
-		return release, &apiError{http.StatusNotFound, "UnknownOperationException", "Content-Type must be application/x-amz-json-1.1", nil}
+	contentType := c.http.Header.Get("Content-Type")
+	c.cbor = contentType == typeCBOR && c.rec.Service == kinesisService.name && !s.cfg.JSONOnly
+	if c.http.Header.Get("X-Amz-Target") != "" && contentType != typeJSON && !c.cbor {
+		return release, &apiError{http.StatusNotFound, "UnknownOperationException", "Content-Type must be " + typeJSON, nil}
 	}
 	switch encoding := c.http.Header.Get("Content-Encoding"); {
+	case encoding == "" && c.cbor && !s.cfg.Discard:
+		if c.body, err = JSONOf(raw); err != nil {
+			return release, refuse("SerializationException", "%v", err)
+		}
+		return release, nil
 	case encoding == "":
 		c.body = raw
 		return release, nil
@@ -315,7 +323,7 @@ func (s *Server) process(c *call) answer {
 	if bad != nil {
 		return s.refusal(c, bad)
 	}
-	contentType := "application/x-amz-json-1.1"
+	contentType := typeJSON
 	switch c.op.service.protocol {
 	case awsQuery:
 		return answer{status: http.StatusOK, header: http.Header{"Content-Type": {"text/xml"}}, body: queryXML(c, out)}
@@ -334,13 +342,24 @@ func (s *Server) process(c *call) answer {
 			return s.refusal(c, &apiError{http.StatusInternalServerError, "InternalFailure", err.Error(), nil})
 		}
 	}
-	return answer{status: http.StatusOK, header: http.Header{"Content-Type": {contentType}}, body: body}
+	return c.word(answer{status: http.StatusOK, header: http.Header{"Content-Type": {contentType}}, body: body})
+}
+
+// word has an answer in the format of its request.
+func (c *call) word(a answer) answer {
+	if c.cbor {
+		a.header.Set("Content-Type", typeCBOR)
+		if len(a.body) > 0 && a.body[0] == '{' { // else it is CBOR already
+			a.body = CBOROf(a.body)
+		}
+	}
+	return a
 }
 
 // refusal words an error in the call's protocol.
 func (s *Server) refusal(c *call, e *apiError) answer {
 	a := answer{status: e.status, header: http.Header{}, code: e.code}
-	a.header.Set("Content-Type", "application/x-amz-json-1.1")
+	a.header.Set("Content-Type", typeJSON)
 	members := map[string]any{"__type": e.code, "message": e.message}
 	switch c.rec.Service {
 	case stsService.name:
@@ -355,7 +374,7 @@ func (s *Server) refusal(c *call, e *apiError) answer {
 		members[k] = v
 	}
 	a.body, _ = json.Marshal(members) // strings and integers only
-	return a
+	return c.word(a)
 }
 
 // send answers. A call whose answer evidently did not get through is counted as lost.

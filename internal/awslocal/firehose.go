@@ -341,7 +341,7 @@ func (s *Server) discardRecordBatch(c *call) any {
 	f.mu.Lock()
 	f.total += n
 	f.mu.Unlock()
-	return repeatEntries(`{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[`, `{"RecordId":"discarded"}`, n)
+	return repeatEntries(`{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[`, `{"RecordId":"discarded"}`, ",", "]}", n)
 }
 
 // DELIVERY STREAMS

@@ -406,27 +406,33 @@ func checkRecord(at string, data, partitionKey, explicitHashKey *string) (r Kine
 // discardRecords counts records by their Data members. No JSON string value can
 // hold the text it looks for, as the quote would be escaped.
 func (s *Server) discardRecords(c *call) any {
-	n := bytes.Count(c.body, []byte(`"Data":`))
+	mark, head, tail := `"Data":`, `{"FailedRecordCount":0,"Records":[`, "]}"
+	entry := `{"SequenceNumber":"49000000000000000000000000000000000000000000000000000001","ShardId":"shardId-000000000000"}`
+	sep := ","
+	if c.cbor {
+		mark, head, tail, sep = "\x64Data", "\xbf\x71FailedRecordCount\x00\x67Records\x9f", "\xff\xff", ""
+		entry = string(CBOROf([]byte(entry)))
+	}
+	n := bytes.Count(c.body, []byte(mark))
 	c.rec.Records, c.rec.Accepted = n, n
 	k := s.kinesis
 	k.mu.Lock()
 	k.total += n
 	k.mu.Unlock()
-	const entry = `{"SequenceNumber":"49000000000000000000000000000000000000000000000000000001","ShardId":"shardId-000000000000"}`
-	return repeatEntries(`{"FailedRecordCount":0,"Records":[`, entry, n)
+	return repeatEntries(head, entry, sep, tail, n)
 }
 
 // repeatEntries makes an answer of n same entries.
-func repeatEntries(head, entry string, n int) []byte {
-	out := make([]byte, 0, len(head)+n*(len(entry)+1)+2)
+func repeatEntries(head, entry, sep, tail string, n int) []byte {
+	out := make([]byte, 0, len(head)+n*(len(entry)+len(sep))+len(tail))
 	out = append(out, head...)
 	for i := range n {
 		if i > 0 {
-			out = append(out, ',')
+			out = append(out, sep...)
 		}
 		out = append(out, entry...)
 	}
-	return append(out, "]}"...)
+	return append(out, tail...)
 }
 
 // find returns the stream that a request names. k.mu is held.

@@ -88,6 +88,9 @@ type Config struct {
 	// KeepBodies keeps the bodies of these requests too, as received.
 	KeepBodies bool
 
+	// JSONOnly has Kinesis refuse CBOR, as endpoints do that are not AWS's.
+	JSONOnly bool
+
 	// SequenceTokens makes PutLogEvents demand the right sequence token for
 	// each stream, as it did until 2023.
 	SequenceTokens bool

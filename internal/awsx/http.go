@@ -141,6 +141,7 @@ func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
 		resp, err := c.transport.RoundTrip(attempt)
 		if err == nil {
 			limitAnswer(resp)
+			asJSON(resp)
 			return resp, nil
 		}
 		if attempt.Body != nil {

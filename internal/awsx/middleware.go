@@ -64,7 +64,7 @@ func (m *readyBody) HandleSerialize(ctx context.Context, in middleware.Serialize
 	}
 	req.Method = http.MethodPost
 	req.URL.Path = "/"
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("Content-Type", typeJSON)
 	req.Header.Set("X-Amz-Target", m.target)
 	for _, h := range m.headers {
 		req.Header.Set(h[0], h[1])

@@ -58,7 +58,7 @@ func PutLogEvents(ctx context.Context, c *cloudwatchlogs.Client, group, stream s
 }
 
 // PutRecords sends a ready body of the given number of records to Kinesis Data
-// Streams. stream is the name or the ARN in it. When it returns, nothing reads
+// Streams, JSON or, with option CBOR, that. stream is the name or the ARN in it. When it returns, nothing reads
 // the body any more.
 func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
 	var a RecordsAnswer
@@ -73,7 +73,11 @@ func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records i
 		service: kinesis.ServiceID, operation: "PutRecords",
 		key: routeKey{targetPutRecords, stream}, body: body, opts: opts, client: o.HTTPClient, creds: o.Credentials,
 		read: func(_ *http.Response, data []byte) (err error) {
-			a, err = parseRecordsAnswer(data, records, kinesisFormat)
+			parse := parseRecordsAnswer
+			if isCBOR(data) {
+				parse = parseRecordsCBOR
+			}
+			a, err = parse(data, records, kinesisFormat)
 			return err
 		},
 		sdk: func(client aws.HTTPClient, ready *readyBody, hook *answerHook) error {

@@ -179,6 +179,7 @@ func (c *call) send(ctx context.Context, h *httpClient, way *route, ready *ready
 		Header: maps.Clone(way.header), Body: http.NoBody, ContentLength: int64(c.body.Len()),
 	}
 	*req.URL = way.url
+	req.Header.Set("Content-Type", typeJSON)
 	for _, h := range ready.headers {
 		req.Header.Set(h[0], h[1])
 	}

@@ -25,16 +25,23 @@ func (l Limits) fit(records, bytes int) bool { return records <= l.Records && by
 // entry is one record of a call. It may hold several of the chunk's records,
 // when they were put together.
 type entry struct {
-	start, end int // its JSON object in the batch's body
+	start, end int // its object in the batch's body
 	size       int // bytes that count for Limits.Bytes
 	from, to   int // its chunk records, in the batch's indexes
 }
 
-// batch is one call in the making. Its body is the request's own JSON text,
-// written record by record; the batch owns it.
+// Wire is how the requests of a service are written: in JSON, with the data in
+// base64, or in CBOR, with the data as it is.
+type Wire struct {
+	Head []byte // the request up to and with what opens its list of records
+	CBOR bool
+}
+
+// batch is one call in the making. Its body is the request's own bytes, written
+// record by record; the batch owns it.
 type batch struct {
+	wire    *Wire
 	body    []byte
-	head    int // length of what stands before the first record
 	entries []entry
 	indexes []int // the chunk's record indexes of all entries
 	bytes   int
@@ -50,10 +57,10 @@ var pool = sync.Pool{New: func() any { return new(batch) }}
 // each Writer.
 const maxPooled = 8 << 20
 
-func newBatch(head []byte) *batch {
+func newBatch(wire *Wire) *batch {
 	b := pool.Get().(*batch)
-	b.body = append(b.body[:0], head...)
-	b.head = len(head)
+	b.wire = wire
+	b.body = append(b.body[:0], wire.Head...)
 	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
 	b.last, b.share = delivery.Verdict{}, 0
 	return b
@@ -69,7 +76,7 @@ func (b *batch) Free() {
 // begin cuts the body to its records, starts a new one and returns where.
 func (b *batch) begin() (start int) {
 	b.body = b.body[:b.end()]
-	if len(b.entries) > 0 {
+	if len(b.entries) > 0 && !b.wire.CBOR {
 		b.body = append(b.body, ',')
 	}
 	return len(b.body)
@@ -78,7 +85,7 @@ func (b *batch) begin() (start int) {
 // end is where the last record ends.
 func (b *batch) end() int {
 	if len(b.entries) == 0 {
-		return b.head
+		return len(b.wire.Head)
 	}
 	return b.entries[len(b.entries)-1].end
 }
@@ -92,16 +99,25 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 		return false
 	}
 	start := b.begin()
-	b.body = append(b.body, `{"Data":"`...)
-	b.body = appendBase64(b.body, data)
-	b.body = append(b.body, '"')
-	if key != nil {
-		b.body = append(b.body, `,"PartitionKey":`...)
-		b.body = jsonenc.AppendQuoted(b.body, key)
+	if b.wire.CBOR {
+		b.body = appendCBOR(b.body, data, key)
+	} else {
+		b.body = appendJSON(b.body, data, key)
 	}
-	b.body = append(b.body, '}')
 	b.close(start, size, indexes)
 	return true
+}
+
+// appendJSON appends a record as JSON.
+func appendJSON(dst, data, key []byte) []byte {
+	dst = append(dst, `{"Data":"`...)
+	dst = appendBase64(dst, data)
+	dst = append(dst, '"')
+	if key != nil {
+		dst = append(dst, `,"PartitionKey":`...)
+		dst = jsonenc.AppendQuoted(dst, key)
+	}
+	return append(dst, '}')
 }
 
 // close notes the record whose object was written from start on.
@@ -128,7 +144,11 @@ func appendBase64(dst, data []byte) []byte {
 
 // request ends the body and returns it.
 func (b *batch) request() []byte {
-	b.body = append(b.body[:b.end()], ']', '}')
+	tail := "]}"
+	if b.wire.CBOR {
+		tail = endCBOR
+	}
+	b.body = append(b.body[:b.end()], tail...)
 	return b.body
 }
 
@@ -138,12 +158,12 @@ func (b *batch) keep(again []bool) {
 	b.entries, b.bytes = entries[:0], 0
 	indexes := b.indexes
 	b.indexes = indexes[:0]
-	end := b.head
+	end := len(b.wire.Head)
 	for k, e := range entries {
 		if !again[k] {
 			continue
 		}
-		if len(b.entries) > 0 {
+		if len(b.entries) > 0 && !b.wire.CBOR {
 			b.body[end] = ','
 			end++
 		}
@@ -175,7 +195,7 @@ func (b *batch) partly() bool { return b.share > 0 && b.share < 1 }
 
 // Split returns the entries from i to j as a batch of their own.
 func (b *batch) Split(i, j int) *batch {
-	part := newBatch(b.body[:b.head])
+	part := newBatch(b.wire)
 	part.add(b, b.entries[i:j])
 	return part
 }

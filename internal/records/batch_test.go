@@ -10,9 +10,14 @@ import (
 	"testing"
 
 	"github.com/segmentio/asm/base64"
+
+	"aws-for-fluent-bit/internal/awslocal"
 )
 
-var head = []byte(`{"StreamName":"s","Records":[`)
+var (
+	asJSON = &Wire{Head: []byte(`{"StreamName":"s","Records":[`)}
+	inCBOR = &Wire{Head: HeadCBOR("StreamName", "s"), CBOR: true}
+)
 
 // sent is a record as somebody reads it out of a request.
 type sent struct {
@@ -20,9 +25,16 @@ type sent struct {
 	PartitionKey string
 }
 
-// read returns the records of a request's body. It fails on what is no JSON.
+// read returns the records of a request's body. It fails on what is neither
+// JSON nor CBOR.
 func read(t testing.TB, body []byte) []sent {
 	t.Helper()
+	if body[0] != '{' {
+		var err error
+		if body, err = awslocal.JSONOf(body); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var in struct {
 		StreamName string
 		Records    []sent
@@ -79,8 +91,8 @@ func indexesOf(b *batch, i, j int) (list []int) {
 // TestBatch does all that is done with batches, at random, beside a model.
 func TestBatch(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
-		b := newBatch(head)
+	for round := range 300 {
+		b := newBatch([]*Wire{asJSON, inCBOR}[round%2])
 		var want []model
 		next := 0
 		for range r.IntN(30) {
@@ -138,7 +150,7 @@ func random(r *rand.Rand, n int) []byte {
 // TestBatchLimits: one record or byte too many is declined, and changes nothing.
 func TestBatchLimits(t *testing.T) {
 	full := func(n, size int) *batch {
-		b := newBatch(head)
+		b := newBatch(asJSON)
 		for i := range n {
 			if !b.tryAdd(wide, make([]byte, size), []byte("key"), []int{i}) {
 				t.Fatal("declined")
@@ -165,7 +177,7 @@ func TestBatchLimits(t *testing.T) {
 			t.Errorf("%v: what was declined has changed the batch", tt.limits)
 		}
 	}
-	b := newBatch(head)
+	b := newBatch(asJSON)
 	if !b.tryAdd(Limits{1, 1}, make([]byte, 10), nil, []int{0}) {
 		t.Error("an empty batch declines a record") // it would never go anywhere
 	}
@@ -174,8 +186,8 @@ func TestBatchLimits(t *testing.T) {
 // TestBatchesAreClean: what comes from the pool shows nothing of its past.
 func TestBatchesAreClean(t *testing.T) {
 	for range 100 {
-		b := newBatch(head)
-		if b.Len() != 0 || b.bytes != 0 || b.share != 0 || b.last.Reason != "" || string(b.request()) != string(head)+"]}" {
+		b := newBatch(asJSON)
+		if b.Len() != 0 || b.bytes != 0 || b.share != 0 || b.last.Reason != "" || string(b.request()) != string(asJSON.Head)+"]}" {
 			t.Fatalf("a new batch is %+v", b)
 		}
 		b.tryAdd(wide, []byte("old"), []byte("key"), []int{1, 2, 3})
@@ -196,18 +208,20 @@ func TestAppendBase64(t *testing.T) {
 }
 
 func TestBatchDoesNotAllocate(t *testing.T) {
-	b := newBatch(head)
-	data, key := make([]byte, 900), []byte("a partition key")
-	fill := func() {
-		for i := range 500 {
-			b.tryAdd(wide, data, key, []int{i})
+	for _, wire := range []*Wire{asJSON, inCBOR} {
+		b := newBatch(wire)
+		data, key := make([]byte, 900), []byte("a partition key")
+		fill := func() {
+			for i := range 500 {
+				b.tryAdd(wide, data, key, []int{i})
+			}
+			b.request()
+			b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
 		}
-		b.request()
-		b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
-	}
-	fill()
-	if n := testing.AllocsPerRun(20, fill); n != 0 {
-		t.Errorf("%v allocations for 500 records, want 0", n)
+		fill()
+		if n := testing.AllocsPerRun(20, fill); n != 0 {
+			t.Errorf("CBOR %v: %v allocations for 500 records, want 0", wire.CBOR, n)
+		}
 	}
 }
 
@@ -233,13 +247,17 @@ func BenchmarkBase64(b *testing.B) {
 func BenchmarkTryAdd(b *testing.B) {
 	data, key := bytes.Repeat([]byte("x"), 900), []byte("web-5468c5d4d7-n2swr")
 	limits := Limits{500, 10 << 20}
-	one := newBatch(head)
-	b.SetBytes(int64(len(data)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if !one.tryAdd(limits, data, key, []int{0}) {
-			one.Free()
-			one = newBatch(head)
-		}
+	for name, wire := range map[string]*Wire{"JSON": asJSON, "CBOR": inCBOR} {
+		b.Run(name, func(b *testing.B) {
+			one := newBatch(wire)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if !one.tryAdd(limits, data, key, []int{0}) {
+					one.Free()
+					one = newBatch(wire)
+				}
+			}
+		})
 	}
 }

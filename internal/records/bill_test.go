@@ -8,7 +8,7 @@ import (
 
 // sized returns a batch of records of these sizes.
 func sized(sizes ...int) *batch {
-	b := newBatch(nil)
+	b := newBatch(asJSON)
 	for _, n := range sizes {
 		b.entries = append(b.entries, entry{size: n})
 	}

@@ -18,12 +18,13 @@ type Service struct {
 	*delivery.Delivery
 	Name        string // of the service, for the log
 	Destination string // stream or delivery stream, for the log
-	Head        []byte // the request's JSON up to and with the bracket that opens its records
+	JSON        *Wire
+	CBOR        *Wire // nil: the service does not speak it
 	Limits      Limits
 	Concurrency int // calls in flight within one flush
 	Bill        *Bill
 	// Put makes the call with a body of the given number of records.
-	Put func(ctx context.Context, records int, body *awsx.Body) (awsx.RecordsAnswer, error)
+	Put func(ctx context.Context, records int, body *awsx.Body, opts ...awsx.BodyOption) (awsx.RecordsAnswer, error)
 	// Verdict says what an error of the whole call means.
 	Verdict func(err error) delivery.Verdict
 	// Throttled says whether the code of a refused record means that the service
@@ -36,6 +37,8 @@ type Service struct {
 
 	pace    delivery.Pace
 	refused lately // of what is sent
+
+	speaksCBOR, noCBOR atomic.Bool // whether the endpoint has taken CBOR, and whether it is not to get it
 }
 
 // lately is a share, as an average in which the newest of ten has a tenth.
@@ -66,6 +69,7 @@ func (l *lately) share() float64 {
 // own, or nothing else is to be sent. That takes fewer calls, and far fewer pauses.
 type Sender struct {
 	s       *Service
+	wire    *Wire
 	flush   *delivery.Flush
 	open    *batch
 	queue   chan *batch // full ones; nil until there is one
@@ -80,7 +84,11 @@ type Sender struct {
 // NewSender returns a Sender of a flush's records. Finish must be called.
 func (s *Service) NewSender(f *delivery.Flush) *Sender {
 	f.Stream = s.Destination
-	return &Sender{s: s, flush: f}
+	w := &Sender{s: s, wire: s.JSON, flush: f}
+	if s.CBOR != nil && !s.noCBOR.Load() {
+		w.wire = s.CBOR
+	}
+	return w
 }
 
 // Add hands over a record that stands for the chunk's records indexes. data and
@@ -88,13 +96,13 @@ func (s *Service) NewSender(f *delivery.Flush) *Sender {
 // within the service's limit for one.
 func (w *Sender) Add(data, key []byte, indexes ...int) {
 	if w.open == nil {
-		w.open = newBatch(w.s.Head)
+		w.open = newBatch(w.wire)
 	}
 	if w.open.tryAdd(w.s.Limits, data, key, indexes) {
 		return
 	}
 	full := w.open
-	w.open = newBatch(w.s.Head)
+	w.open = newBatch(w.wire)
 	w.open.tryAdd(w.s.Limits, data, key, indexes)
 	w.flush.CountIn()
 	w.bill(full)
@@ -233,7 +241,7 @@ func (w *Sender) merge(b *batch) (full *batch) {
 		full, w.left = w.left, nil
 	}
 	if w.left == nil {
-		w.left = newBatch(w.s.Head)
+		w.left = newBatch(w.wire)
 	}
 	w.left.add(b, b.entries)
 	w.left.last, w.left.share = b.last, b.share
@@ -262,10 +270,20 @@ func (s *Service) call(f *delivery.Flush, b *batch) {
 	body := b.request()
 	s.Add(delivery.Requests, 1)
 	begun := time.Now()
-	answer, err := s.Put(f.Context(), b.Len(), awsx.NewBody(body))
+	var opts []awsx.BodyOption
+	if b.wire.CBOR {
+		opts = asCBOR
+	}
+	answer, err := s.Put(f.Context(), b.Len(), awsx.NewBody(body), opts...)
 	if err != nil {
 		b.last, b.share = s.failed(err, begun), 0
+		if b.wire.CBOR {
+			s.doubtCBOR(b, err)
+		}
 		return
+	}
+	if b.wire.CBOR && !s.speaksCBOR.Swap(true) {
+		s.noCBOR.Store(false)
 	}
 	s.Add(delivery.Bytes, len(body))
 	if len(answer.Failed) < b.Len() {
@@ -274,6 +292,26 @@ func (s *Service) call(f *delivery.Flush, b *batch) {
 	b.share = float64(len(answer.Failed)) / float64(b.Len())
 	s.refused.add(b.share)
 	b.last = s.answered(f, b, answer.Failed)
+}
+
+var asCBOR = []awsx.BodyOption{awsx.CBOR()}
+
+// doubtCBOR has all flushes from the next one on write JSON, if an endpoint that
+// never took CBOR may not know it: others than AWS speak the service's protocol,
+// too. One that says so gets no more of this flush: what else it says of the
+// records is not to be believed.
+func (s *Service) doubtCBOR(b *batch, err error) {
+	surely, perhaps := awsx.NotUnderstood(err)
+	if !perhaps || s.speaksCBOR.Load() {
+		return
+	}
+	if !s.noCBOR.Swap(true) {
+		s.Said.Warn("cbor", "the endpoint of %s for %q may not understand CBOR and gets JSON, as with option request_format json: %s",
+			s.Name, s.Destination, b.last.Reason)
+	}
+	if surely {
+		b.last.Action = delivery.Later
+	}
 }
 
 // topic is the log's for a destination that takes no records. It is no other

@@ -44,10 +44,10 @@ func newFake(t testing.TB, concurrency int, budget string, answer put) *fake {
 		Delivery:    d,
 		Name:        "the service",
 		Destination: "s",
-		Head:        head,
+		JSON:        asJSON,
 		Limits:      Limits{Records: 10, Bytes: 1 << 20},
 		Concurrency: concurrency,
-		Put: func(_ context.Context, n int, body *awsx.Body) (awsx.RecordsAnswer, error) {
+		Put: func(_ context.Context, n int, body *awsx.Body, _ ...awsx.BodyOption) (awsx.RecordsAnswer, error) {
 			text, err := io.ReadAll(body)
 			if err != nil {
 				t.Errorf("cannot read the body: %v", err)

@@ -52,7 +52,7 @@ func (s *Subject) Bodies(t *testing.T, put func(url string, texts, keys []string
 		t.Fatalf("%d calls", len(calls))
 	}
 	var got, want any
-	if err := json.Unmarshal(calls[0].Body, &got); err != nil {
+	if err := json.Unmarshal(BodyOf(t, calls[0]), &got); err != nil {
 		t.Fatalf("cannot read what the plugin wrote: %v", err)
 	}
 	if err := json.Unmarshal(calls[1].Body, &want); err != nil {

@@ -50,7 +50,7 @@ func side(t *testing.T, tests map[string]func(*testing.T)) {
 func sentIn(t testing.TB, calls []*awslocal.Request) (all [][]string) {
 	for _, c := range calls {
 		var in Request
-		if err := json.Unmarshal(c.Body, &in); err != nil {
+		if err := json.Unmarshal(BodyOf(t, c), &in); err != nil {
 			t.Fatalf("cannot read a call: %v", err)
 		}
 		var data []string

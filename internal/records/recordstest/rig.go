@@ -361,6 +361,19 @@ type Request struct {
 	}
 }
 
+// BodyOf returns the body of a call as JSON.
+func BodyOf(t testing.TB, c *awslocal.Request) []byte {
+	t.Helper()
+	if c.Header.Get("Content-Type") != typeCBOR {
+		return c.Body
+	}
+	body, err := awslocal.JSONOf(c.Body)
+	if err != nil {
+		t.Fatalf("cannot read a call: %v", err)
+	}
+	return body
+}
+
 // Scripted is a service that answers by a function, which gets the number of
 // calls before this one. It fails the test on a body that is not as it should be.
 func Scripted(t testing.TB, answer func(n int, in Request, w http.ResponseWriter)) (url string) {
@@ -371,6 +384,14 @@ func Scripted(t testing.TB, answer func(n int, in Request, w http.ResponseWriter
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // the client went
+		}
+		if r.Header.Get("Content-Type") == typeCBOR {
+			if body, err = awslocal.JSONOf(body); err != nil {
+				t.Errorf("cannot read the body: %v", err)
+			}
+			cw := &cborWriter{ResponseWriter: w}
+			defer cw.end()
+			w = cw
 		}
 		var in Request
 		if err := json.Unmarshal(body, &in); err != nil || len(in.Records) == 0 {
@@ -386,6 +407,34 @@ func Scripted(t testing.TB, answer func(n int, in Request, w http.ResponseWriter
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
+}
+
+const typeCBOR = "application/x-amz-cbor-1.1"
+
+// cborWriter makes CBOR of an answer that is JSON, when it ends.
+type cborWriter struct {
+	http.ResponseWriter
+	status int
+	body   []byte
+}
+
+func (w *cborWriter) WriteHeader(status int) { w.status = status }
+
+func (w *cborWriter) Write(p []byte) (int, error) {
+	w.body = append(w.body, p...)
+	return len(p), nil
+}
+
+// end sends the answer. What is no JSON, as a proxy's page, stays as it is.
+func (w *cborWriter) end() {
+	if json.Valid(w.body) {
+		w.Header().Set("Content-Type", typeCBOR)
+		w.body = awslocal.CBOROf(w.body)
+	}
+	if w.status != 0 {
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+	_, _ = w.ResponseWriter.Write(w.body)
 }
 
 // Refuse answers with an error of the service.
