@@ -96,18 +96,21 @@ type operation struct {
 	records          int    // in a call, at most
 	bytes            int    // of a body, at most, with all that JSON and base64 add
 	head, each, tail string // of an answer
+	sep              string // between its results
 }
 
 // operations are the calls that carry records, with the quotas of AWS's pages on
 // them (PutLogEvents, PutRecords, PutRecordBatch).
 var operations = map[string]operation{
 	// 1,048,576 bytes of messages: JSON of JSON may double them.
-	"PutLogEvents": {`"timestamp":`, 10_000, 4 << 20, `{"nextSequenceToken":"49590302212388910001"}`, "", ""},
-	// 10 MiB and 4 MiB of data: base64 adds a third.
+	"PutLogEvents": {`"timestamp":`, 10_000, 4 << 20, `{"nextSequenceToken":"49590302212388910001"}`, "", "", ""},
+	// 10 MiB and 4 MiB of data: base64 adds a third, where it is needed.
 	"PutRecords": {`"Data":`, 500, 14 << 20, `{"FailedRecordCount":0,"Records":[`,
-		`{"SequenceNumber":"49590302212388910001000000000000000000000000000000000001","ShardId":"shardId-000000000000"}`, `]}`},
+		`{"SequenceNumber":"49590302212388910001000000000000000000000000000000000001","ShardId":"shardId-000000000000"}`, `]}`, ","},
+	"PutRecords in CBOR": {"\x64Data", 500, 11 << 20, "\xbf\x71FailedRecordCount\x00\x67Records\x9f",
+		"\xbf\x6eSequenceNumber\x78\x3849590302212388910001000000000000000000000000000000000001\x67ShardId\x74shardId-000000000000\xff", "\xff\xff", ""},
 	"PutRecordBatch": {`"Data":`, 500, 6 << 20, `{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[`,
-		`{"RecordId":"Yf6GrPkIuc4rSq3VRT6kHJNEtcE0mEAQo6rVWOFlmn6lpEJDxaMPQR9QBvKzHUJlQ7gqgLxOAoJU4ZbCTd5"}`, `]}`},
+		`{"RecordId":"Yf6GrPkIuc4rSq3VRT6kHJNEtcE0mEAQo6rVWOFlmn6lpEJDxaMPQR9QBvKzHUJlQ7gqgLxOAoJU4ZbCTd5"}`, `]}`, ","},
 }
 
 // head is what a request's head says.
@@ -116,6 +119,17 @@ type head struct {
 	length    int // -1: not said
 	signed    bool
 	gzip      bool
+	cbor      bool // which Kinesis takes beside JSON
+}
+
+const typeCBOR = "application/x-amz-cbor-1.1"
+
+// name is the operation, and how it is written.
+func (h head) name() string {
+	if h.cbor {
+		return h.operation + " in CBOR"
+	}
+	return h.operation
 }
 
 // serve answers the requests of a connection. It is no HTTP server but as much
@@ -140,7 +154,7 @@ func (t *counters) serve(c net.Conn) {
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
 		}
-		o, ok := operations[h.operation]
+		o, ok := operations[h.name()]
 		answer = append(answer[:0], "{}"...)
 		if ok {
 			n, err := o.count(h, body)
@@ -157,7 +171,11 @@ func (t *counters) serve(c net.Conn) {
 		} else {
 			t.others.Add(1)
 		}
-		if err := respond(c, "200 OK", answer); err != nil {
+		kind := "application/x-amz-json-1.1"
+		if h.cbor {
+			kind = typeCBOR
+		}
+		if err := respond(c, "200 OK", kind, answer); err != nil {
 			return
 		}
 	}
@@ -166,8 +184,8 @@ func (t *counters) serve(c net.Conn) {
 // maxBody is the longest body of any operation.
 const maxBody = 14 << 20
 
-func respond(c net.Conn, status string, answer []byte) error {
-	text := fmt.Appendf(nil, "HTTP/1.1 %s\r\nx-amzn-RequestId: 0\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n", status, len(answer))
+func respond(c net.Conn, status, kind string, answer []byte) error {
+	text := fmt.Appendf(nil, "HTTP/1.1 %s\r\nx-amzn-RequestId: 0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", status, kind, len(answer))
 	_, err := c.Write(append(text, answer...))
 	return err
 }
@@ -176,7 +194,7 @@ func respond(c net.Conn, status string, answer []byte) error {
 func (t *counters) refuse(c net.Conn, why string) {
 	t.why.Store(why)
 	t.refused.Add(1)
-	_ = respond(c, "400 Bad Request", []byte(`{"__type":"InvalidParameterException","message":"refused by the benchmark's sink"}`))
+	_ = respond(c, "400 Bad Request", "application/x-amz-json-1.1", []byte(`{"__type":"InvalidParameterException","message":"refused by the benchmark's sink"}`))
 }
 
 // count is how many records a call carries, or why no service would take it: a
@@ -212,7 +230,7 @@ func (o operation) answer(dst []byte, n int) []byte {
 	}
 	for i := range n {
 		if i > 0 {
-			dst = append(dst, ',')
+			dst = append(dst, o.sep...)
 		}
 		dst = append(dst, o.each...)
 	}
@@ -240,6 +258,8 @@ func readHead(r *bufio.Reader) (h head, err error) {
 			h.gzip = value == "gzip"
 		case "authorization":
 			h.signed = strings.HasPrefix(value, "AWS4-HMAC-SHA256 ") && strings.Contains(value, "Signature=")
+		case "content-type":
+			h.cbor = value == typeCBOR
 		case "x-amz-target":
 			_, h.operation, _ = strings.Cut(value, ".")
 		}

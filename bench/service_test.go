@@ -36,6 +36,7 @@ func TestCount(t *testing.T) {
 	signed := head{signed: true}
 	data := `{"Data":"eA=="},`
 	f("PutRecords", signed, data+data, 2, "")
+	f("PutRecords in CBOR", head{signed: true, cbor: true}, "\x64Data\x41x\x64Data\x41y", 2, "")
 	f("PutRecordBatch", signed, strings.Repeat(data, 500), 500, "")
 	f("PutLogEvents", signed, strings.Repeat(`{"timestamp":1},`, 10_000), 10_000, "")
 	f("PutLogEvents", head{signed: true, gzip: true}, zipped(`{"timestamp":1}`), 1, "")
@@ -58,7 +59,9 @@ func TestReadHead(t *testing.T) {
 		}
 	}
 	f("POST / HTTP/1.1\r\nX-Amz-Target: Logs_20140328.PutLogEvents\r\nContent-Length: 12\r\nAuthorization: "+signature+"\r\ncontent-encoding: gzip\r\n\r\n",
-		head{"PutLogEvents", 12, true, true})
+		head{"PutLogEvents", 12, true, true, false})
+	f("POST / HTTP/1.1\r\nX-Amz-Target: Kinesis_20131202.PutRecords\r\nContent-Type: application/x-amz-cbor-1.1\r\nContent-Length: 1\r\n\r\n",
+		head{operation: "PutRecords", length: 1, cbor: true})
 	f("POST / HTTP/1.1\r\nAuthorization: Basic x\r\n\r\n", head{length: -1})
 	f("POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n", head{length: -1})
 	if _, err := readHead(bufio.NewReader(strings.NewReader("POST / HTTP/1.1\r\n"))); err == nil {

@@ -100,7 +100,11 @@ func calls(t *testing.T, aws *awslocal.Server) (all []call) {
 			Tags                                                        map[string]string
 		}
 		if r.Operation != "AssumeRole" { // which is a form
-			if err := json.Unmarshal(r.Body, &body); err != nil {
+			text, err := r.JSON()
+			if err == nil {
+				err = json.Unmarshal(text, &body)
+			}
+			if err != nil {
 				t.Fatalf("%s: %v", r.Operation, err)
 			}
 		}

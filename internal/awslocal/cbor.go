@@ -19,6 +19,14 @@ const (
 	typeCBOR = "application/x-amz-cbor-1.1"
 )
 
+// JSON returns the body of a request, which was kept, as JSON.
+func (r *Request) JSON() ([]byte, error) {
+	if r.Header.Get("Content-Type") != typeCBOR {
+		return r.Body, nil
+	}
+	return JSONOf(r.Body)
+}
+
 // JSONOf returns a request in CBOR as JSON. As in Kinesis' other format, bytes
 // are in base64; a member that is to be bytes and is text is an error.
 func JSONOf(request []byte) ([]byte, error) {

@@ -92,6 +92,7 @@ func TestMalformedCalls(t *testing.T) {
 		{"unknown service", "Logs_20200101.PutLogEvents", "{}", nil, 400, "UnknownOperationException"},
 		{"operation of another service", "Kinesis_20131202.PutLogEvents", "{}", nil, 400, "UnknownOperationException"},
 		{"CBOR", put, "{}", header("Content-Type", "application/x-amz-cbor-1.1"), 404, "UnknownOperationException"},
+		{"half of CBOR", "Kinesis_20131202.PutRecords", "\xbf\x6aStreamName", header("Content-Type", typeCBOR), 400, ""},
 		{"JSON 1.0", put, "{}", header("Content-Type", "application/x-amz-json-1.0"), 404, "UnknownOperationException"},
 		{"GET", put, "{}", func(r *http.Request) { r.Method = http.MethodGet }, 405, "UnknownOperationException"},
 		{"chunked", put, "{}", func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), -1 }, 411, "MissingContentLength"},

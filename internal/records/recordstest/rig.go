@@ -364,10 +364,7 @@ type Request struct {
 // BodyOf returns the body of a call as JSON.
 func BodyOf(t testing.TB, c *awslocal.Request) []byte {
 	t.Helper()
-	if c.Header.Get("Content-Type") != typeCBOR {
-		return c.Body
-	}
-	body, err := awslocal.JSONOf(c.Body)
+	body, err := c.JSON()
 	if err != nil {
 		t.Fatalf("cannot read a call: %v", err)
 	}
