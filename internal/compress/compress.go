@@ -145,8 +145,7 @@ func (z zstdEncoder) append(dst, src []byte) []byte { return z.e.EncodeAll(src, 
 type snappyEncoder struct{}
 
 func (snappyEncoder) append(dst, src []byte) []byte {
-	const header = 8 // more than the length in front of the block takes
-	n := header + len(src) + len(src)/6 + 32
+	n := max(snappy.MaxEncodedLen(len(src)), 0)
 	dst = slices.Grow(dst, n)
 	block := snappy.Encode(dst[len(dst):len(dst)+n], src)
 	// The block is in dst already, as there was room; otherwise this copies it.

@@ -370,7 +370,8 @@ func TestFitAtTheLimit(t *testing.T) {
 			limit     int
 			truncated bool
 		}{{size - 1, true}, {size, false}, {size + 1, false}} {
-			out, truncated := c.AppendFit(nil, in, tt.limit, cutRunes, marker)
+			out, truncated := c.AppendFit([]byte("before"), in, tt.limit, cutRunes, marker)
+			out = out[len("before"):]
 			if truncated != tt.truncated || len(out) > tt.limit {
 				t.Errorf("%s of %d bytes into %d: %d bytes, truncated %v", name, size, tt.limit, len(out), truncated)
 			}

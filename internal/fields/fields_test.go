@@ -65,6 +65,7 @@ func TestParse(t *testing.T) {
 		{`$a["b"]['it''s']["it's"]["a''b"]`, []step{keys("a", "b", "it's", "it's", "a''b")}},
 		{"$a[0]", []step{keys("a"), at(0)}},
 		{"$a['b'][12]['c']['d'][3][9999]", []step{keys("a", "b"), at(12), keys("c", "d"), at(3), at(9999)}},
+		{"$zAZ09", []step{keys("zAZ09")}}, {"$Az", []step{keys("Az")}}, {"$Za", []step{keys("Za")}},
 		{"$a[']']", []step{keys("a", "]")}},
 		{"$a['[x]']", []step{keys("a", "[x]")}},
 
@@ -147,6 +148,9 @@ func TestList(t *testing.T) {
 		}
 	}
 
+	if l := ParseList(set("o", "'a,b'"), "o"); len(l.paths) != 2 {
+		t.Errorf("quotation marks that are no path's: got %+v", l)
+	}
 	s := set("o", "good,a->,$b[")
 	ParseList(s, "o")
 	want := "option o: cannot use \"a->\": allowed is " + Allowed + "\noption o: cannot use \"$b[\": allowed is " + Allowed

@@ -83,7 +83,7 @@ func (s *settings) find(dir string, files []string, env []string) ([]*mutant, er
 	}
 	var all []*mutant
 	for _, f := range l.Files {
-		if !built[f.Name] { // of another package below this one, or of another system
+		if !built[f.Name] { // of another package below this one or another system, or with C in it
 			continue
 		}
 		source, err := os.ReadFile(filepath.Join(s.root, dir, f.Name))

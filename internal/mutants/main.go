@@ -11,7 +11,8 @@
 // are built once for all, with each operator replaced by a call that asks whether
 // it is its turn (see change), which makes minutes of hours. And gremlins leaves
 // out what Go's coverage has no block for, the conditions of a case; they are run
-// here.
+// here. Files with C in them are not: what drives them is internal/host, by the
+// built library.
 //
 // A change that lives has to be in the list of those for which there is an
 // argument (-argued), or the exit status is 1. So it is for an entry of the list

@@ -58,16 +58,15 @@ func (s *settings) onPackage(dirs []string) ([]*mutant, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := append(own.GoFiles, own.CgoFiles...)
-	if t.mutants, err = s.find(dir, names, t.env); err != nil {
+	if t.mutants, err = s.find(dir, own.GoFiles, t.env); err != nil {
 		return nil, err
 	}
-	results, err := t.results(names)
+	results, err := t.results(own.GoFiles)
 	if err != nil {
 		return nil, err
 	}
 	defer results.Close()
-	c, err := check(s.root, dir, names, exports)
+	c, err := check(s.root, dir, own.GoFiles, exports)
 	if err != nil {
 		return nil, err
 	}
