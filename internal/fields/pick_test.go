@@ -58,6 +58,15 @@ func TestPick(t *testing.T) {
 	}
 }
 
+func TestIsContainer(t *testing.T) {
+	for c := range 256 {
+		kind := msgp.NextType([]byte{byte(c), 0, 0, 0, 0, 0})
+		if got, want := IsContainer([]byte{byte(c)}), kind == msgp.MapType || kind == msgp.ArrayType; got != want {
+			t.Errorf("%#x: got %v, want %v", c, got, want)
+		}
+	}
+}
+
 func TestTakeTops(t *testing.T) {
 	for _, test := range []struct {
 		options []string

@@ -91,6 +91,10 @@ func TestSectionKeys(t *testing.T) {
 		"none":               {0, nil, nil},
 		"empty values alone": {0, []string{"tls", "-"}, nil},
 		"no name for a key":  {0, []string{"region", "us-east-1", "a b", "x"}, nil},
+		"the last word":      {2048 - 16, []string{"region", "us-east-1"}, []string{"region"}},
+		"the longest name":   {0, []string{strings.Repeat("x", 128), "y"}, []string{strings.Repeat("x", 128)}},
+		"one too long":       {0, []string{strings.Repeat("x", 129), "y"}, nil},
+		"no name either":     {0, []string{"region", "us-east-1", "a\x7f", "x"}, nil},
 		"a name without end": {0, []string{"region", "us-east-1", strings.Repeat("x", 200), "x"}, nil},
 	} {
 		h := new(heap)

@@ -28,8 +28,18 @@ func TestEdges(t *testing.T) {
 			t.Errorf("%s: got %q from behind the list", text, got)
 		}
 	}
-	in.Body = pack(t, map[string]any{"f": 1e21, "g": 1e20})
-	for text, want := range map[string]string{"$(f)": "1e+21", "$(g)": "1" + strings.Repeat("0", 20)} {
+	in.Body = pack(t, map[string]any{"zAZa09": "1", "AzZ": "2", "Z_-/9": "3"})
+	for text, want := range map[string]string{"$zAZa09.": "1.", "$AzZ.": "2.", "$Z_-/9.": "3."} {
+		if got, miss := mustParse(t, ParseAccessor, text).Append(nil, in); string(got) != want || miss != nil {
+			t.Errorf("%s: got %q, %v", text, got, miss)
+		}
+	}
+	in.Body = pack(t, map[string]any{"otel_resource": "the record's own"})
+	if got, miss := mustParse(t, Parse, "$(otel_resource)").Append(nil, in); string(got) != "the record's own" || miss != nil {
+		t.Errorf("a key with the name of a place: got %q, %v", got, miss)
+	}
+	in.Body = pack(t, map[string]any{"f": 1e21, "g": 1e20, "h": 1e-6, "i": 9e-7})
+	for text, want := range map[string]string{"$(f)": "1e+21", "$(g)": "1" + strings.Repeat("0", 20), "$(h)": "0.000001", "$(i)": "9e-07"} {
 		if got, miss := mustParse(t, Parse, text).Append(nil, in); string(got) != want || miss != nil {
 			t.Errorf("%s: got %q, %v", text, got, miss)
 		}
