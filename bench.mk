@@ -47,3 +47,13 @@ PACKAGES ?= $(PURE)
 
 bench-diff: ## benchmarks of plain Go packages against those of BASE=commit, by benchstat; BENCH=Flush COUNT=10 PACKAGES='./cloudwatch ./kinesis'
 	@bash bench/diff.sh '$(BASE)' '$(BENCH)' '$(if $(filter command,$(firstword $(origin COUNT))),$(COUNT),6)' '$(BENCHTIME)' $(PACKAGES)
+
+# TOLERANCE is in percent; two runs of the same code differ by less than one.
+TOLERANCE ?= 3
+ONLY      ?=
+
+instructions: ## what a record costs in each plugin, counted by valgrind: writes bench/instructions.md; two minutes
+	@go run ./internal/instructions -write bench/instructions.md && cat bench/instructions.md
+
+instructions-check: ## what a record costs now, beside bench/instructions.md; fails beyond TOLERANCE percent; ONLY=kinesis for some
+	@go run ./internal/instructions -check bench/instructions.md -tolerance $(TOLERANCE) -only '$(ONLY)'

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -406,6 +407,8 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and sync.Pool forgets on purpose")
 	}
+	// A collection would empty the pools, whose buffers were then made anew.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for name, opts := range map[string][]string{
 		"whole records":   nil,
 		"log_key":         {logKey, "log"},
@@ -423,7 +426,7 @@ func TestAllocations(t *testing.T) {
 		}
 		// The service on loopback allocates too, so it is the difference that counts.
 		few, many := measure(1), measure(1001)
-		if many-few > 20 {
+		if many-few > 5 { // more bytes may be read in a few more pieces
 			t.Errorf("%s: a flush of 1 record allocates %.0f times, one of 1,001 records %.0f times", name, few, many)
 		}
 	}

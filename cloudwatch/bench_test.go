@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -22,6 +21,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
 // startSink returns the URL of a sink process, which ends with the benchmark.
@@ -48,38 +48,15 @@ func startSink(b *testing.B) string {
 	return "http://" + strings.TrimSpace(addr)
 }
 
-// cpu returns the CPU time that this process has used.
-func cpu(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 const benchRecords = 1000
 
 // BenchmarkFlush is the whole way from a chunk of 1,000 records to the answer of
 // PutLogEvents: this plugin's, and that of fluent-bit-go's decoder with
-// json-iterator's Marshal and the SDK's own serializer. cpu-ns/record is of this
-// process alone.
+// json-iterator's Marshal and the SDK's own serializer.
 func BenchmarkFlush(b *testing.B) {
 	url := startSink(b)
 	chunk := kubernetesChunk(benchRecords)
-	measure := func(b *testing.B, flush func() error) {
-		if err := flush(); err != nil { // connects
-			b.Fatal(err)
-		}
-		b.ReportAllocs()
-		b.SetBytes(int64(len(chunk)))
-		start := cpu(b)
-		for b.Loop() {
-			if err := flush(); err != nil {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(float64(cpu(b)-start)/float64(b.N)/benchRecords, "cpu-ns/record")
-	}
+	measure := func(b *testing.B, flush func() error) { recordstest.Measure(b, len(chunk), benchRecords, flush) }
 	b.Run("plugin", func(b *testing.B) {
 		p, err := New(quietEnv(), optionsOf(map[string]string{"region": "us-east-2", "endpoint": url,
 			"log_group_name": "group", "log_stream_name": "stream"}))

@@ -45,6 +45,7 @@ func TestRecordsDoNotAllocate(t *testing.T) {
 	for _, opts := range [][]string{
 		nil,
 		{"replace_dots", "_", "data_keys", "log,kubernetes", "time_key", "t"},
+		{"delivery_stream", "$(tag[0]|none)"},
 		{"log_key", "log"},
 		{"compression", "gzip"},
 		{"compression", "zlib"},

@@ -45,6 +45,7 @@ func TestRecordsDoNotAllocate(t *testing.T) {
 	for _, opts := range [][]string{
 		nil,
 		{"partition_key", "kubernetes->pod_name", "replace_dots", "_", "data_keys", "log,kubernetes", "time_key", "t", "append_newline", "true"},
+		{"stream", "$(tag[0]|none)", "partition_key", "$(kubernetes['pod_name'])-$(tag)-$(time:%H%M%S)-$(none|x)"},
 		{"log_key", "log"},
 		{"compression", "gzip"},
 		{"compression", "zstd"},

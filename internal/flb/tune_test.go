@@ -1,8 +1,13 @@
 package flb
 
 import (
+	"fmt"
+	"math"
 	"os"
+	"os/exec"
 	"runtime"
+	"runtime/debug"
+	"strings"
 	"testing"
 )
 
@@ -28,4 +33,31 @@ func TestTune(t *testing.T) {
 	if got := runtime.GOMAXPROCS(0); got != 1 {
 		t.Errorf("%d threads", got)
 	}
+}
+
+// tuned says what the Go runtime goes by after tune.
+func tuned() string {
+	tune()
+	return fmt.Sprintf("GOMAXPROCS=%d GOGC=%d GOMEMLIMIT=%d", runtime.GOMAXPROCS(0), debug.SetGCPercent(-1), debug.SetMemoryLimit(-1))
+}
+
+// Whatever the environment of a process says of the three is what it goes by.
+func TestEnvironmentIsAboveTune(t *testing.T) {
+	const child = "FLB_TEST_TUNED"
+	if os.Getenv(child) != "" {
+		fmt.Println(tuned())
+		return
+	}
+	f := func(want string, env ...string) {
+		t.Helper()
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestEnvironmentIsAboveTune$")
+		cmd.Env = append(os.Environ(), append(env, child+"=1")...)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%q: got %s, %v, want %s", env, out, err, want)
+		}
+	}
+	f("GOMAXPROCS=2 GOGC=37 GOMEMLIMIT=67108864\n", "GOMAXPROCS=2", "GOGC=37", "GOMEMLIMIT=64MiB")
+	f("GOGC=-1 ", "GOGC=off")
+	f(fmt.Sprintf("GOMEMLIMIT=%d\n", math.MaxInt64), "GOMEMLIMIT=off")
 }
