@@ -77,10 +77,7 @@ var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 // Check returns all that is wrong with the options that get gives. It starts
 // nothing, calls nobody, and asks for every option that the plugin has.
 func Check(get options.Getter) error {
-	s := options.New(get)
-	parseConfig(s)
-	delivery.New(delivery.Env{}, s)
-	return s.Err()
+	return delivery.Check(get, func(s *options.Set) { parseConfig(s) })
 }
 
 // parseConfig reads all options; s collects what is wrong with them.

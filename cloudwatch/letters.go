@@ -35,12 +35,8 @@ func (p *Plugin) openLetters(env delivery.Env, get options.Getter) error {
 		// A letter has not what the record's group is made of, but the group.
 		own["log_group_name"], own["log_group_template"] = delivery.LetterGroup, ""
 	}
-	side, err := New(p.LetterEnv(env), p.LetterOptions(get, own))
-	if err != nil {
-		return err
-	}
-	p.SendLetters(side, group.defaultName, maxEventBytes)
-	return nil
+	return p.OpenLetters(env, get, delivery.LetterOutput{Options: own, Bytes: maxEventBytes, Group: group.defaultName,
+		Open: func(env delivery.Env, get options.Getter) (delivery.Side, error) { return New(env, get) }})
 }
 
 // in says where the record in hand is to go, for its letter.

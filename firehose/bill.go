@@ -25,5 +25,5 @@ func (p *Plugin) advice(b records.Billed) string {
 	}
 	return fmt.Sprintf("cost: records for %q have %d bytes on average, and Firehose bills each in steps of 5 KB: %.1f GB for each GB. "+
 		"Option simple_aggregation puts records together, one a line, for about 1; not for destinations or transformations that want each as a record of its own",
-		p.stream, b.Mean(), b.Factor(0))
+		p.Stream, b.Mean(), b.Factor(0))
 }

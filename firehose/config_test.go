@@ -16,7 +16,7 @@ import (
 )
 
 // parse reads a configuration as New does.
-func parse(opts map[string]string) (config, *options.Set, error) {
+func parse(opts map[string]string) (records.Config, *options.Set, error) {
 	s := options.New(func(name string) string { return opts[name] })
 	c := parseConfig(s)
 	delivery.New(delivery.Env{}, s)
@@ -31,14 +31,14 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.form.Room() != 1_024_000 || c.form.Concatenates() {
-		t.Errorf("records have room for %d bytes, put together: %v", c.form.Room(), c.form.Concatenates())
+	if c.Form.Room() != 1_024_000 || c.Form.Concatenates() {
+		t.Errorf("records have room for %d bytes, put together: %v", c.Form.Room(), c.Form.Concatenates())
 	}
-	c.form = records.Form{} // its own tests: TestForm, and records.TestParseForm
-	want := config{
-		aws:         awsx.Options{Service: "firehose", Region: "us-west-2", RoleDuration: time.Hour, TLSMinVersion: "1.2", Timeout: 10 * time.Second},
-		stream:      "logs",
-		concurrency: 4,
+	c.Form = records.Form{} // its own tests: TestForm, and records.TestParseForm
+	want := records.Config{
+		AWS:         awsx.Options{Service: "firehose", Region: "us-west-2", RoleDuration: time.Hour, TLSMinVersion: "1.2", Timeout: 10 * time.Second},
+		Stream:      "logs",
+		Concurrency: 4,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -67,15 +67,15 @@ func TestEveryOption(t *testing.T) {
 			t.Errorf("option %s is not read", name)
 		}
 	}
-	if c.form.Room() != 12<<10-2<<10-64 || !c.form.Concatenates() {
-		t.Errorf("records have room for %d bytes, put together: %v", c.form.Room(), c.form.Concatenates())
+	if c.Form.Room() != 12<<10-2<<10-64 || !c.Form.Concatenates() {
+		t.Errorf("records have room for %d bytes, put together: %v", c.Form.Room(), c.Form.Concatenates())
 	}
-	c.form = records.Form{}
-	want := config{
-		aws:         recordstest.GoodAWS("firehose", "eu-central-1"),
-		letters:     "dead",
-		stream:      "Logs_1.x-y",
-		concurrency: 64,
+	c.Form = records.Form{}
+	want := records.Config{
+		AWS:         recordstest.GoodAWS("firehose", "eu-central-1"),
+		Letters:     "dead",
+		Stream:      "Logs_1.x-y",
+		Concurrency: 64,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -18,7 +18,7 @@ func TestPanicAtTheEnd(t *testing.T) {
 	defer p.Close()
 	f := p.Begin(delivery.Chunk{Tag: "tag"})
 	f.Record()
-	together := p.form.NewWriter(f).Concat(func([]byte, []int) { panic("a fault") })
+	together := p.Form.NewWriter(f).Concat(func([]byte, []int) { panic("a fault") })
 	together.Add([]byte("data"), 0)
 	finish(f, together)
 	if got := f.Finish(nil); got != delivery.Retry {

@@ -28,5 +28,5 @@ func (p *Plugin) advice(b records.Billed) string {
 	units := func(factor float64) float64 { return factor * gb / payloadUnit / 1000 }
 	return fmt.Sprintf("cost: records for %q have %d bytes on average. With provisioned capacity each GB takes %.0f thousand PUT payload units of 25 KB, where %.0f thousand would do; "+
 		"on demand it is billed as %.2f GB, as each record counts in steps of 1 KB. Options aggregation and simple_aggregation put records together",
-		p.stream, b.Mean(), units(b.Factor(0)), units(1), b.Factor(1))
+		p.Stream, b.Mean(), units(b.Factor(0)), units(1), b.Factor(1))
 }

@@ -8,7 +8,6 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records"
-	"aws-for-fluent-bit/internal/template"
 )
 
 // What one PutRecords call takes. A stream takes records of 1 MiB until it is
@@ -34,16 +33,11 @@ const (
 // config is what an output's options say. Each option's default stands here
 // and in the README's table, nowhere else.
 type config struct {
-	aws         awsx.Options
-	stream      string             // name or ARN
-	streamOf    *template.Template // instead, of tags
-	letters     string             // dead_letter_stream, as stream; "": none
+	records.Config
 	key         *partitionKey
-	form        records.Form
 	aggregation bool // the form of the Kinesis Producer Library
 	aggregate   int  // bytes of an aggregate, of either kind
 	cbor        bool // the requests' format; else JSON
-	concurrency int  // calls in flight within one flush
 }
 
 // What Kinesis takes for a stream.
@@ -56,50 +50,42 @@ var (
 // Check returns all that is wrong with the options that get gives. It starts
 // nothing, calls nobody, and asks for every option that the plugin has.
 func Check(get options.Getter) error {
-	s := options.New(get)
-	parseConfig(s)
-	delivery.New(delivery.Env{}, s)
-	return s.Err()
+	return delivery.Check(get, func(s *options.Set) { parseConfig(s) })
 }
 
 // parseConfig reads all options; s collects what is wrong with them.
 func parseConfig(s *options.Set) config {
 	c := config{
-		aws:         awsx.ParseOptions(s, "kinesis"),
-		stream:      s.Required("stream"),
+		Config: records.Config{
+			AWS:  awsx.ParseOptions(s, "kinesis"),
+			Form: records.ParseForm(s, s.Bool("append_newline", false), recordBytes, maxRecordBytes),
+		},
 		key:         parsePartitionKey(s),
-		form:        records.ParseForm(s, s.Bool("append_newline", false), recordBytes, maxRecordBytes),
 		aggregation: s.Bool("aggregation", false),
 		cbor:        s.OneOf("request_format", "cbor", "cbor", "json") == "cbor",
 	}
-	c.streamOf = c.checkStream(s, "stream", c.stream)
-	c.letters = s.String("dead_letter_stream", "")
-	c.checkStream(s, "dead_letter_stream", c.letters)
-	if c.aggregation && c.form.Concatenates() {
+	c.ParseStreams(s, "stream", func(option, stream string) { checkStream(s, option, stream, c.AWS.Region) })
+	if c.aggregation && c.Form.Concatenates() {
 		s.Conflict("options aggregation and simple_aggregation: both are on, allowed is one of them")
 	}
-	c.aggregate = min(c.form.Room(), s.Size("aggregation_max_size", aggregateBytes, minAggregate, maxRecordBytes))
-	c.concurrency = c.parseConcurrency(s)
+	c.aggregate = min(c.Form.Room(), s.Size("aggregation_max_size", aggregateBytes, minAggregate, maxRecordBytes))
+	c.Concurrency = c.parseConcurrency(s)
 	return c
 }
 
-// checkStream checks an option that names a stream, which may be a template of
-// the tag: then it returns that.
-func (c *config) checkStream(s *options.Set, option, stream string) *template.Template {
-	t, isTemplate := records.ParseStream(s, option)
-	if stream == "" || isTemplate || streamName.MatchString(stream) {
-		return t
+func checkStream(s *options.Set, option, stream, region string) {
+	if streamName.MatchString(stream) {
+		return
 	}
 	arn := streamARN.FindStringSubmatch(stream)
 	if arn == nil {
 		s.Fail(option, stream, "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN")
-		return nil
+		return
 	}
 	// A call goes to one region, and its service knows the streams of that one only.
-	if region := arn[1]; c.aws.Region != "" && region != c.aws.Region {
-		s.Conflict("options %s and region: the stream is in region %q, option region is %q", option, region, c.aws.Region)
+	if region != "" && region != arn[1] {
+		s.Conflict("options %s and region: the stream is in region %q, option region is %q", option, arn[1], region)
 	}
-	return nil
 }
 
 // parseConcurrency reads how many calls of a flush may be in flight. Records of

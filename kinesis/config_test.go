@@ -39,16 +39,17 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.form.Room() != 1<<20 || c.form.Concatenates() {
-		t.Errorf("records have room for %d bytes, put together: %v", c.form.Room(), c.form.Concatenates())
+	if c.Form.Room() != 1<<20 || c.Form.Concatenates() {
+		t.Errorf("records have room for %d bytes, put together: %v", c.Form.Room(), c.Form.Concatenates())
 	}
-	c.form = records.Form{} // its own tests: TestForm, and records.TestParseForm
+	c.Form = records.Form{} // its own tests: TestForm, and records.TestParseForm
 	want := config{
-		aws:         awsx.Options{Service: "kinesis", Region: "us-west-2", RoleDuration: time.Hour, TLSMinVersion: "1.2", Timeout: 10 * time.Second},
-		stream:      "events",
-		aggregate:   256 << 10,
-		cbor:        true,
-		concurrency: 4,
+		Config: records.Config{
+			AWS:    awsx.Options{Service: "kinesis", Region: "us-west-2", RoleDuration: time.Hour, TLSMinVersion: "1.2", Timeout: 10 * time.Second},
+			Stream: "events", Concurrency: 4,
+		},
+		aggregate: 256 << 10,
+		cbor:      true,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -86,18 +87,16 @@ func TestEveryOption(t *testing.T) {
 			t.Errorf("option %s is not read", name)
 		}
 	}
-	if c.form.Room() != 10<<20 {
-		t.Errorf("records have room for %d bytes", c.form.Room())
+	if c.Form.Room() != 10<<20 {
+		t.Errorf("records have room for %d bytes", c.Form.Room())
 	}
-	c.form = records.Form{}
+	c.Form = records.Form{}
 	want := config{
-		aws:         recordstest.GoodAWS("kinesis", "eu-central-1"),
-		letters:     "dead",
-		stream:      "arn:aws:kinesis:eu-central-1:123456789012:stream/events",
+		Config: records.Config{AWS: recordstest.GoodAWS("kinesis", "eu-central-1"), Letters: "dead",
+			Stream: "arn:aws:kinesis:eu-central-1:123456789012:stream/events", Concurrency: 64},
 		key:         &partitionKey{path: []string{"kubernetes", "pod_name"}},
 		aggregation: true,
 		aggregate:   64 << 10,
-		concurrency: 64,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -174,8 +173,8 @@ func TestConcurrencyOption(t *testing.T) {
 		{[]string{"experimental_concurrency", "7"}, 7},
 		{[]string{"experimental_concurrency", "7", "concurrency", "2"}, 2},
 	} {
-		if c, _, err := parse(with(tt.opts...)); err != nil || c.concurrency != tt.want {
-			t.Errorf("%v: got %d and %v, want %d", tt.opts, c.concurrency, err, tt.want)
+		if c, _, err := parse(with(tt.opts...)); err != nil || c.Concurrency != tt.want {
+			t.Errorf("%v: got %d and %v, want %d", tt.opts, c.Concurrency, err, tt.want)
 		}
 	}
 }

@@ -8,12 +8,8 @@
 package kinesis
 
 import (
-	"context"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-
-	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
@@ -23,12 +19,8 @@ import (
 // Plugin is one output instance. It is safe for concurrent use: Fluent Bit's
 // workers all call the same one.
 type Plugin struct {
-	*delivery.Delivery
+	*records.Output
 	config
-	session *awsx.Session
-	client  *kinesis.Client
-	streams *records.Streams
-	bill    *records.Bill
 
 	aggregators sync.Pool // of *aggregator, one for each flush under way
 }
@@ -37,44 +29,21 @@ type Plugin struct {
 // that is wrong with them.
 func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	s := options.New(get)
-	p := &Plugin{config: parseConfig(s), Delivery: delivery.New(env, s)}
-	if err := s.Err(); err != nil {
-		return nil, err
-	}
+	p := &Plugin{config: parseConfig(s)}
 	var err error
-	if p.session, err = awsx.Load(context.Background(), p.aws); err != nil {
+	if p.Output, err = records.Open(env, get, s, &p.Config, p.kind); err != nil {
 		return nil, err
 	}
-	p.client = p.session.Kinesis()
-	p.bill = p.newBill()
-	p.streams = records.NewStreams(p.stream, p.streamOf, maxStreamName, p.newService)
-	if p.letters == "" {
-		return p, nil
-	}
-	side, err := New(p.LetterEnv(env), p.LetterOptions(get, map[string]string{
-		"stream": p.letters, "partition_key": "", "aggregation": "", "simple_aggregation": "", "compression": "", "max_record_size": "",
-	}))
-	if err != nil {
-		p.session.Close()
-		return nil, err
-	}
-	p.SendLetters(side, "", recordBytes-4*maxKeyChars)
 	return p, nil
-}
-
-// Close ends the instance. No flush may be under way.
-func (p *Plugin) Close() {
-	p.session.Close()
-	p.Delivery.Close()
 }
 
 // Flush delivers the records of a chunk.
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
-	out := p.streams.Of(c.Tag).NewSender(f)
+	out := p.Streams.Of(c.Tag).NewSender(f)
 	keys := newKeyer(p.key)
 	keys.in.Tag = c.Tag
-	w := p.form.NewWriter(f)
+	w := p.Form.NewWriter(f)
 	together := p.startAggregator(w, out)
 	var key []byte
 	var random bool
@@ -107,12 +76,12 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 // startAggregator returns what puts a flush's records together, nil if the
 // options do not ask for it.
 func (p *Plugin) startAggregator(w *records.Writer, out *records.Sender) *aggregator {
-	if !p.aggregation && !p.form.Concatenates() {
+	if !p.aggregation && !p.Form.Concatenates() {
 		return nil
 	}
 	g, ok := p.aggregators.Get().(*aggregator)
 	if !ok {
-		g = newAggregator(p.aggregate, p.form.Concatenates())
+		g = newAggregator(p.aggregate, p.Form.Concatenates())
 	}
 	g.emit = func(key, data []byte, indexes []int) {
 		if g.plain {

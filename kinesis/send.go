@@ -4,35 +4,41 @@ import (
 	"context"
 
 	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records"
 )
 
-// newService says how calls for a stream are made: the rest is common to Kinesis
-// and Firehose.
-func (p *Plugin) newService(stream string) *records.Service {
-	name := "StreamName"
-	if byARN(stream) {
-		name = "StreamARN"
-	}
-	head := jsonenc.AppendQuoted([]byte(`{"`+name+`":`), stream)
-	s := &records.Service{
-		Delivery:    p.Delivery,
-		Name:        "Kinesis Data Streams",
-		Destination: stream,
-		JSON:        &records.Wire{Head: append(head, `,"Records":[`...)},
-		Limits:      records.Limits{Records: maxRecords, Bytes: maxBytes},
-		Concurrency: p.concurrency,
-		Bill:        p.bill,
-		Put: func(ctx context.Context, n int, body *awsx.Body, opts ...awsx.BodyOption) (awsx.RecordsAnswer, error) {
-			return awsx.PutRecords(ctx, p.client, stream, n, body, opts...)
+// kind says what the service is like: the rest is common to Kinesis and Firehose.
+func (p *Plugin) kind(session *awsx.Session) records.Kind {
+	client := session.Kinesis()
+	return records.Kind{
+		Name:      "Kinesis Data Streams",
+		Limits:    records.Limits{Records: maxRecords, Bytes: maxBytes},
+		Bill:      p.newBill(),
+		Verdict:   verdict,
+		Throttled: throttled,
+		Longest:   maxStreamName,
+		Wires: func(stream string) (json, cbor *records.Wire) {
+			name := "StreamName"
+			if byARN(stream) {
+				name = "StreamARN"
+			}
+			head := jsonenc.AppendQuoted([]byte(`{"`+name+`":`), stream)
+			json = &records.Wire{Head: append(head, `,"Records":[`...)}
+			if p.cbor {
+				cbor = &records.Wire{Head: records.HeadCBOR(name, stream), CBOR: true}
+			}
+			return json, cbor
 		},
-		Verdict:    verdict,
-		Throttled:  throttled,
-		Invalidate: p.session.Invalidate,
+		Put: func(ctx context.Context, stream string, n int, body *awsx.Body, opts ...awsx.BodyOption) (awsx.RecordsAnswer, error) {
+			return awsx.PutRecords(ctx, client, stream, n, body, opts...)
+		},
+		Letters: delivery.LetterOutput{
+			Options: map[string]string{"stream": p.Letters, "partition_key": "", "aggregation": "", "simple_aggregation": "", "compression": "", "max_record_size": ""},
+			Open:    func(env delivery.Env, get options.Getter) (delivery.Side, error) { return New(env, get) },
+			Bytes:   recordBytes - 4*maxKeyChars,
+		},
 	}
-	if p.cbor {
-		s.CBOR = &records.Wire{Head: records.HeadCBOR(name, stream), CBOR: true}
-	}
-	return s
 }

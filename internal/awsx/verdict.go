@@ -48,17 +48,6 @@ func Verdict(err error, table map[string]delivery.Action) delivery.Verdict {
 	}
 }
 
-// RecordVerdict says what the code of one refused record means.
-func RecordVerdict(code string, table map[string]delivery.Action) delivery.Verdict {
-	action, ok := table[code]
-	if !ok {
-		// What a service says of one record of an accepted call passes, as both
-		// document; a code that is new to us is taken for no more than that.
-		action = delivery.Again
-	}
-	return delivery.Verdict{Action: action, Slow: ClassOf(code) == Throttled, Reason: code}
-}
-
 // maxReason bounds what a log line quotes of an error.
 const maxReason = 400
 

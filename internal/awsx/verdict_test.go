@@ -73,21 +73,6 @@ func TestEveryClassHasAnAction(t *testing.T) {
 	}
 }
 
-func TestRecordVerdict(t *testing.T) {
-	table := map[string]delivery.Action{"BadRecord": delivery.Drop}
-	f := func(code string, want delivery.Verdict) {
-		t.Helper()
-		want.Reason = code
-		if got := RecordVerdict(code, table); got != want {
-			t.Errorf("%s: got %+v, want %+v", code, got, want)
-		}
-	}
-	f("ProvisionedThroughputExceededException", delivery.Verdict{Action: delivery.Again, Slow: true})
-	f("InternalFailure", delivery.Verdict{Action: delivery.Again})
-	f(CodeNoResult, delivery.Verdict{Action: delivery.Again})
-	f("BadRecord", delivery.Verdict{Action: delivery.Drop})
-}
-
 func TestReason(t *testing.T) {
 	f := func(err error, want string) {
 		t.Helper()

@@ -50,7 +50,7 @@ type Env struct {
 	// Quit ends Fluent Bit. It is called only where SEND_FAILURE_TIMEOUT asks for it.
 	Quit func()
 
-	letters *Delivery // the output takes this one's letters, see LetterEnv; nil: it is no such output
+	letters *Delivery // the output takes this one's letters, see OpenLetters; nil: it is no such output
 }
 
 // Chunk is what a plugin's Flush gets.

@@ -83,6 +83,16 @@ func New(env Env, s *options.Set) *Delivery {
 	return d
 }
 
+// Check returns all that is wrong with the options that get gives, of which parse
+// reads the plugin's own. It starts nothing, calls nobody, and asks for every
+// option that there is.
+func Check(get options.Getter, parse func(*options.Set)) error {
+	s := options.New(get)
+	parse(s)
+	New(Env{}, s)
+	return s.Err()
+}
+
 // abandon accounts for the records of a chunk that is no longer remembered.
 func (d *Delivery) abandon(unsettled int, full bool) {
 	d.Drop(Abandoned, unsettled)

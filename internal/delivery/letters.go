@@ -62,7 +62,7 @@ const (
 )
 
 // parse reads the options dead_letter_file and dead_letter_max_size. The
-// plugin's own, dead_letter_stream, leads to SendLetters.
+// plugin's own, dead_letter_stream, leads to OpenLetters.
 func (l *letters) parse(s *options.Set) {
 	size := s.Size("dead_letter_max_size", 64<<20, 64<<10, 1<<40)
 	path := s.String("dead_letter_file", "")
@@ -75,16 +75,28 @@ func (l *letters) parse(s *options.Set) {
 	}
 }
 
-// SendLetters has letters of up to limit bytes go to an output of their own, which
-// is closed with this one. It is opened with LetterEnv and LetterOptions. group is
-// the log group of letters for which none is known.
-func (d *Delivery) SendLetters(to Side, group string, limit int) {
-	d.letters.side, d.letters.group, d.letters.limit = to, group, limit
+// LetterOutput is an output for letters.
+type LetterOutput struct {
+	Options map[string]string // that it has instead of those of the output whose letters it takes
+	Open    func(Env, options.Getter) (Side, error)
+	Bytes   int    // of one letter
+	Group   string // log group of letters for which none is known
 }
 
-// LetterEnv is the environment of an output for this one's letters: it has an
+// OpenLetters opens an output for this one's letters, which is closed with it. get
+// gives this one's options, and env is its environment.
+func (d *Delivery) OpenLetters(env Env, get options.Getter, to LetterOutput) error {
+	side, err := to.Open(d.letterEnv(env), d.letterOptions(get, to.Options))
+	if err != nil {
+		return err
+	}
+	d.letters.side, d.letters.group, d.letters.limit = side, to.Group, to.Bytes
+	return nil
+}
+
+// letterEnv is the environment of an output for this one's letters: it has an
 // account of its own that nobody sees, and says whose letters it speaks of.
-func (d *Delivery) LetterEnv(env Env) Env {
+func (d *Delivery) letterEnv(env Env) Env {
 	env.Counters, env.Quit, env.letters = new(Counters), nil, d
 	if env.Log != nil {
 		log := logrus.New()
@@ -120,9 +132,9 @@ const (
 // LetterGroup is the template of a log group by letter.
 const LetterGroup = "$(" + groupKey + ")"
 
-// LetterOptions are the options of an output for this one's letters: they are
+// letterOptions are the options of an output for this one's letters: they are
 // get's, save those that say what a record looks like, and own.
-func (d *Delivery) LetterOptions(get options.Getter, own map[string]string) options.Getter {
+func (d *Delivery) letterOptions(get options.Getter, own map[string]string) options.Getter {
 	fixed := map[string]string{
 		"log_key": letterKey, "log_key_missing": "", "data_keys": "", "exclude_keys": "", "too_big": "", "concurrency": "1",
 		"dead_letter_stream": "", "dead_letter_file": "", "dead_letter_max_size": "",

@@ -218,10 +218,15 @@ func (s *side) Flush(c Chunk) Result {
 func openSide(t testing.TB, d *Delivery, limit int, take func(int) bool) *side {
 	t.Helper()
 	log, _ := newLog()
-	env := d.LetterEnv(Env{Name: "out.0", Log: log, Quit: func() { t.Error("fluent bit is ended for letters") }})
+	env := Env{Name: "out.0", Log: log, Quit: func() { t.Error("fluent bit is ended for letters") }}
 	s := &side{t: t, take: take}
-	s.d = New(env, options.New(config(nil).get))
-	d.SendLetters(s, "default-group", limit)
+	err := d.OpenLetters(env, config(nil).get, LetterOutput{Group: "default-group", Bytes: limit, Open: func(env Env, get options.Getter) (Side, error) {
+		s.d = New(env, options.New(get))
+		return s, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -332,10 +337,10 @@ func TestLargeLetters(t *testing.T) {
 	}
 }
 
-// LetterOptions are the output's own, save what would make records of another form.
+// The options are the output's own, save what would make records of another form.
 func TestLetterOptions(t *testing.T) {
 	d, _ := open(t, "out.0", config{"retry_budget", "1s"})
-	get := d.LetterOptions(func(name string) string { return "own " + name }, map[string]string{"stream": "dead"})
+	get := d.letterOptions(func(name string) string { return "own " + name }, map[string]string{"stream": "dead"})
 	for name, want := range map[string]string{"region": "own region", "stream": "dead", "log_key": "letter", "too_big": "", "dead_letter_file": "",
 		"dead_letter_stream": "", "retry_budget": "1s", "ledger_path": ""} {
 		if got := get(name); got != want {
@@ -343,7 +348,7 @@ func TestLetterOptions(t *testing.T) {
 		}
 	}
 	d, _ = open(t, "out.0", nil)
-	if got := d.LetterOptions(get, nil)("retry_budget"); got != "5s" {
+	if got := d.letterOptions(get, nil)("retry_budget"); got != "5s" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -351,7 +356,7 @@ func TestLetterOptions(t *testing.T) {
 func TestLetterEnv(t *testing.T) {
 	d, _ := open(t, "out.0", nil)
 	log, got := newLog()
-	env := d.LetterEnv(Env{Log: log, Quit: func() {}})
+	env := d.letterEnv(Env{Log: log, Quit: func() {}})
 	env.Log.Warn("something")
 	if lines := got.take(); !slices.Equal(lines, []string{"warning dead letters: something"}) {
 		t.Errorf("got %q", lines)
@@ -361,6 +366,16 @@ func TestLetterEnv(t *testing.T) {
 	}
 	if s := New(env, options.New(config(nil).get)); s.ending != d.ending {
 		t.Error("it has time of its own when fluent bit ends")
+	}
+}
+
+// An output for letters that cannot be opened is an error.
+func TestOpenLetters(t *testing.T) {
+	d, _ := open(t, "out.0", nil)
+	bad := errors.New("bad")
+	err := d.OpenLetters(Env{}, config(nil).get, LetterOutput{Open: func(Env, options.Getter) (Side, error) { return nil, bad }})
+	if !errors.Is(err, bad) || d.letters.side != nil {
+		t.Errorf("got %v", err)
 	}
 }
 

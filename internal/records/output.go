@@ -1,0 +1,108 @@
+package records
+
+import (
+	"context"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/template"
+)
+
+// Config is what the options of an output say that the two plugins have in common.
+// Each option's default stands where it is read and in the README's table.
+type Config struct {
+	AWS         awsx.Options
+	Stream      string             // name or ARN
+	StreamOf    *template.Template // instead, of tags
+	Letters     string             // dead_letter_stream, as Stream; "": none
+	Form        Form
+	Concurrency int // calls in flight within one flush
+}
+
+// ParseStreams reads an option that names a stream, and dead_letter_stream. check
+// says what is wrong with a name that is no template of the tag.
+func (c *Config) ParseStreams(s *options.Set, option string, check func(option, stream string)) {
+	one := func(option, stream string) *template.Template {
+		t, isTemplate := ParseStream(s, option)
+		if stream != "" && !isTemplate {
+			check(option, stream)
+		}
+		return t
+	}
+	c.Stream = s.Required(option)
+	c.StreamOf = one(option, c.Stream)
+	c.Letters = s.String("dead_letter_stream", "")
+	one("dead_letter_stream", c.Letters)
+}
+
+// Kind is where the services differ.
+type Kind struct {
+	Name      string // as all of these, see Service
+	Limits    Limits
+	Bill      *Bill
+	Verdict   func(err error) delivery.Verdict
+	Throttled func(code string) bool
+	Longest   int // characters of a stream's name
+	Wires     func(stream string) (json, cbor *Wire)
+	Put       func(ctx context.Context, stream string, records int, body *awsx.Body, opts ...awsx.BodyOption) (awsx.RecordsAnswer, error)
+
+	Letters delivery.LetterOutput
+}
+
+// Output is one output instance. It is safe for concurrent use.
+type Output struct {
+	*delivery.Delivery
+	Streams *Streams
+	session *awsx.Session
+}
+
+// Open starts an output with the options that get gives, which s has collected the
+// problems of. kind has the service, reached by a session.
+func Open(env delivery.Env, get options.Getter, s *options.Set, c *Config, kind func(*awsx.Session) Kind) (*Output, error) {
+	o := &Output{Delivery: delivery.New(env, s)}
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	var err error
+	if o.session, err = awsx.Load(context.Background(), c.AWS); err != nil {
+		return nil, err
+	}
+	k := kind(o.session)
+	o.Streams = NewStreams(c.Stream, c.StreamOf, k.Longest, func(stream string) *Service { return o.service(&k, c, stream) })
+	if c.Letters == "" {
+		return o, nil
+	}
+	if err := o.OpenLetters(env, get, k.Letters); err != nil {
+		o.session.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// service is how calls for a stream are made.
+func (o *Output) service(k *Kind, c *Config, stream string) *Service {
+	json, cbor := k.Wires(stream)
+	return &Service{
+		Delivery:    o.Delivery,
+		Name:        k.Name,
+		Destination: stream,
+		JSON:        json,
+		CBOR:        cbor,
+		Limits:      k.Limits,
+		Concurrency: c.Concurrency,
+		Bill:        k.Bill,
+		Put: func(ctx context.Context, n int, body *awsx.Body, opts ...awsx.BodyOption) (awsx.RecordsAnswer, error) {
+			return k.Put(ctx, stream, n, body, opts...)
+		},
+		Verdict:    k.Verdict,
+		Throttled:  k.Throttled,
+		Invalidate: o.session.Invalidate,
+	}
+}
+
+// Close ends the instance. No flush may be under way.
+func (o *Output) Close() {
+	o.session.Close()
+	o.Delivery.Close()
+}
