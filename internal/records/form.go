@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -208,7 +209,7 @@ func (w *Writer) compress(text []byte, limit int) []byte {
 	}
 	w.flush.Truncated("max_record_size", w.f.limit)
 	end := w.f.ending()
-	text = text[:len(text)-len(end)]
+	text = bytes.TrimSuffix(text, []byte(end))
 	cut := false
 	for w.data = w.data[:0]; !cut; limit = len(w.data) - 1 {
 		// Once more if all of it fits, but not with its newline.

@@ -2,6 +2,7 @@ package records
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -135,6 +136,149 @@ func TestConcatAfterPanic(t *testing.T) {
 	c.Flush()
 	if want := []string{"new[2]"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestConcatFillsItsRoom: to the byte.
+func TestConcatFillsItsRoom(t *testing.T) {
+	f, err := parse("simple_aggregation", "on", "max_record_size", "4K")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush, _ := newFlush()
+	var sizes []int
+	c := f.NewWriter(flush).Concat(func(data []byte, _ []int) { sizes = append(sizes, len(data)) })
+	for _, size := range []int{f.Room() - 10, 10, f.Room() - 10, 11} {
+		c.Add(make([]byte, size), 0)
+	}
+	c.Flush()
+	if want := []int{f.Room(), f.Room() - 10, 11}; !slices.Equal(sizes, want) {
+		t.Errorf("sent %v bytes, want %v", sizes, want)
+	}
+}
+
+// TestSizeLimits: one byte decides whether a record is cut or parted, with its
+// newline, its partition key and its compression.
+func TestSizeLimits(t *testing.T) {
+	const key = 100
+	noise := recordText(5000)
+	for _, compression := range []string{"none", "gzip"} {
+		for _, tooBig := range []string{"cut", "split", "drop"} {
+			for _, newline := range []bool{false, true} {
+				f, err := parse("log_key", "log", "compression", compression, "too_big", tooBig)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.newline = newline
+				whole := len(noise) + len(f.ending())
+				if f.compressor != nil {
+					whole = len(f.compressor.Append(nil, append(noise, f.ending()...)))
+				}
+				for over := -1; over <= 1; over++ {
+					f.limit = whole - over + key
+					flush, counters := newFlush()
+					flush.Record()
+					w := f.NewWriter(flush)
+					data, ok := w.Write(0, &chunk.Event{Body: append([]byte("\x81\xa3log\xda\x13\x88"), noise...)}, key)
+					parts := 0
+					w.EachPart(func(part []byte, _ int) {
+						if parts++; len(part) > f.limit-key {
+							t.Errorf("%s, %s, %+d: a part of %d bytes, limit is %d", compression, tooBig, over, len(part), f.limit-key)
+						}
+					})
+					w.Free()
+					cut, dropped := counters.Get(delivery.Truncated) > 0, counters.Dropped(delivery.TooLarge) > 0
+					large := over > 0
+					if len(data) > f.limit-key || ok != (!large || tooBig == "cut") || cut != (large && tooBig == "cut") || dropped != (large && tooBig == "drop") || (parts > 1) != (large && tooBig == "split") {
+						t.Errorf("%s, %s, newline %v, %+d: %d bytes, %v, cut %v, dropped %v, %d parts: %v", compression, tooBig, newline, over, len(data), ok, cut, dropped, parts, counters)
+					}
+				}
+			}
+		}
+	}
+}
+
+// recordText is text that hardly repeats.
+func recordText(n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(' ' + r.IntN(95))
+	}
+	return b
+}
+
+// TestPartsAreFull: a text of which two thirds go by compression is sent in few
+// more parts than its compressed size asks for.
+func TestPartsAreFull(t *testing.T) {
+	f, err := parse("log_key", "log", "compression", "gzip", "too_big", "split", "max_record_size", "8K")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for _, c := range recordText(60_000) {
+		text = append(text, c, ' ', ' ', ' ')
+	}
+	least := len(f.compressor.Append(nil, text))/(8<<10) + 1
+	flush, _ := newFlush()
+	flush.Record()
+	w := f.NewWriter(flush)
+	n := uint32(len(text))
+	body := append([]byte{0x81, 0xa3, 'l', 'o', 'g', 0xdb, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, text...)
+	if _, ok := w.Write(0, &chunk.Event{Body: body}, 0); ok {
+		t.Fatal("it is not too large")
+	}
+	parts := 0
+	w.EachPart(func(data []byte, _ int) { parts++ })
+	if parts < least || parts > least*4/3+1 {
+		t.Errorf("%d parts, want %d or few more", parts, least)
+	}
+}
+
+// TestPoolsKeepNoHugeBuffers: what one large record asked for is not kept for ever,
+// and else buffers are used again.
+func TestPoolsKeepNoHugeBuffers(t *testing.T) {
+	var f Form
+	huge := func(n int) map[string]func(w *Writer) {
+		return map[string]func(w *Writer){
+			"text":   func(w *Writer) { w.text = make([]byte, n) },
+			"picked": func(w *Writer) { w.picked = make([]byte, n) },
+			"data":   func(w *Writer) { w.data = make([]byte, n) },
+			"concat": func(w *Writer) { w.concat.texts = make([]byte, n) },
+		}
+	}
+	again := func(n int, set func(w *Writer)) bool {
+		for range 20 { // the pool may lose some, and has others
+			w := new(Writer)
+			set(w)
+			w.Free()
+			w = f.NewWriter(nil)
+			if cap(w.text)+cap(w.picked)+cap(w.data)+cap(w.concat.texts) == n {
+				return true
+			}
+		}
+		return false
+	}
+	for name, set := range huge(maxPooled + 1) {
+		if again(maxPooled+1, set) {
+			t.Errorf("a writer's %s of %d bytes is kept", name, maxPooled+1)
+		}
+	}
+	for name, set := range huge(12345) {
+		if !again(12345, set) {
+			t.Errorf("a writer's %s is not used again", name)
+		}
+	}
+	for _, n := range []int{12345, maxPooled + 1} {
+		seen := false
+		for range 20 {
+			(&batch{body: make([]byte, n)}).Free()
+			b := newBatch(asJSON)
+			seen = seen || cap(b.body) == n
+		}
+		if seen != (n <= maxPooled) {
+			t.Errorf("a batch's body of %d bytes is used again: %v", n, seen)
+		}
 	}
 }
 

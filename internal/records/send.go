@@ -125,10 +125,11 @@ func (w *Sender) enqueue(b *batch) {
 			return
 		}
 		w.senders++
+		collect := w.s.Concurrency > 1
 		w.wait.Go(func() {
-			w.deliver(b, w.s.Concurrency > 1)
+			w.deliver(b, collect)
 			for b := range w.queue {
-				w.deliver(b, w.s.Concurrency > 1)
+				w.deliver(b, collect)
 			}
 		})
 	}
@@ -362,7 +363,7 @@ func (s *Service) answered(f *delivery.Flush, b *batch, failed []awsx.FailedReco
 	b.keep(again)
 	s.pace.Answered(held, n)
 	s.Add(delivery.Throttled, held)
-	v := delivery.Verdict{Action: delivery.Again, Slow: held > 0, Reason: reason(why)}
+	v := delivery.Verdict{Action: delivery.Again, Reason: reason(why)}
 	s.Said.Warn("refused in part", "%s refused %d of %d records for %q, which are sent again: %s", s.Name, len(failed), n, s.Destination, v.Reason)
 	return v
 }

@@ -53,6 +53,9 @@ func newFake(t testing.TB, concurrency int, budget string, answer put) *fake {
 				t.Errorf("cannot read the body: %v", err)
 			}
 			records := read(t, text)
+			if limits := f.Limits; n > limits.Records {
+				t.Errorf("%d records in a call, which may have %d", n, limits.Records)
+			}
 			if len(records) != n {
 				t.Errorf("%d records in a body that should have %d", len(records), n)
 			}
@@ -566,6 +569,58 @@ func TestReasonsAreShort(t *testing.T) {
 	}
 	if f.log.Len() == 0 {
 		t.Error("nothing is said")
+	}
+}
+
+func TestReason(t *testing.T) {
+	for _, over := range []int{0, 1} {
+		text := reason(awsx.FailedRecord{Code: "Code", Message: strings.Repeat("x", maxReason-len("Code: ")+over)})
+		if cut := strings.HasSuffix(text, "…"); cut != (over > 0) || len(strings.TrimSuffix(text, "…")) != maxReason {
+			t.Errorf("%d bytes over %d: %d bytes, cut %v", over, maxReason, len(text), cut)
+		}
+	}
+}
+
+// TestHalfIsNotMost: a service that takes half of a call has its pauses start anew.
+func TestHalfIsNotMost(t *testing.T) {
+	f := newFake(t, 1, "0", func(int, []sent) (awsx.RecordsAnswer, error) { return good() })
+	w := f.NewSender(f.Begin(f.chunk(1)))
+	for share, want := range map[float64]int{0.5: 0, 0.51: 4} {
+		tried := attempts{mostly: 3}
+		w.again(&tried, &batch{last: delivery.Verdict{Action: delivery.Again}, share: share})
+		if tried.mostly != want {
+			t.Errorf("of %v refused: call %d of those, want %d", share, tried.mostly, want)
+		}
+	}
+}
+
+// TestMergeWithinLimits: what is left of calls fills one, by number and by size.
+func TestMergeWithinLimits(t *testing.T) {
+	for _, tt := range []struct {
+		limits Limits
+		calls  []int // records of those that are full, of 7 of 3 records with 10 bytes each
+	}{
+		{Limits{Records: 9, Bytes: 1000}, []int{9, 9}},
+		{Limits{Records: 8, Bytes: 1000}, []int{6, 6, 6}},
+		{Limits{Records: 100, Bytes: 90}, []int{9, 9}},
+		{Limits{Records: 100, Bytes: 89}, []int{6, 6, 6}},
+	} {
+		f := newFake(t, 2, "0", func(int, []sent) (awsx.RecordsAnswer, error) { return good() })
+		f.Limits = tt.limits
+		w := f.NewSender(f.Begin(f.chunk(1)))
+		var calls []int
+		for range 7 {
+			b := newBatch(asJSON)
+			for k := range 3 {
+				b.tryAdd(tt.limits, []byte("0123456789"), nil, []int{k})
+			}
+			if full := w.merge(b); full != nil {
+				calls = append(calls, full.Len())
+			}
+		}
+		if !slices.Equal(calls, tt.calls) {
+			t.Errorf("%+v: calls of %v records, want %v", tt.limits, calls, tt.calls)
+		}
 	}
 }
 

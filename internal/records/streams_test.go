@@ -23,6 +23,7 @@ func TestStreams(t *testing.T) {
 		{"logs-$(tag[1]|none)", "a.b", "logs-b"},
 		{"logs-$(tag[1]|none)", "a", "logs-none"},
 		{"$TAG", "kube.var/log:x y_é-Z9", "kube.var.log.x.y_.-Z9"},
+		{"$(tag)", "azAZ09", "azAZ09"},
 		{"$(tag)", "", "."},
 		{"$(tag[3]|)", "", "."},
 		{"$(tag)", strings.Repeat("é", 100), strings.Repeat(".", 64)},
@@ -61,6 +62,23 @@ func TestParseStream(t *testing.T) {
 		if _, isOne := ParseStream(s, "stream"); !isOne || s.Err() == nil || !strings.HasPrefix(strings.TrimPrefix(s.Err().Error(), fmt.Sprintf("option stream: cannot use %q: ", value)), want) && !strings.HasPrefix(s.Err().Error(), want) {
 			t.Errorf("%s: got %v, %v, want %s", value, isOne, s.Err(), want)
 		}
+	}
+}
+
+// A stream is the same one, with its pace, as long as there are not too many.
+func TestStreamsAreRemembered(t *testing.T) {
+	tm, _ := ParseStream(streamOption("$(tag)"), "stream")
+	streams := NewStreams("", tm, 128, openStream)
+	first := streams.Of("s0")
+	for i := range maxStreams {
+		streams.Of(fmt.Sprintf("s%d", i))
+	}
+	if streams.Of("s0") != first || len(streams.known) != maxStreams {
+		t.Errorf("of %d streams %d are remembered", maxStreams, len(streams.known))
+	}
+	streams.Of("one more")
+	if len(streams.known) != 1 {
+		t.Errorf("%d streams are remembered", len(streams.known))
 	}
 }
 
