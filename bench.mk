@@ -14,17 +14,18 @@ SERVICES  ?=
 RECORDS   ?=
 ROUNDS    ?=
 OTHERS    ?=
+TRICKLE_ROUNDS ?=
 JSON      ?= bench/figures.json
 CHART     ?= bench/cpu.svg
 
 # What the README says belongs to the figures that are checked in.
 bench_readme = $(if $(filter bench/figures.json,$(JSON)),-readme $(CURDIR)/README.md)
-bench_flags  = $(foreach f,CASES SHAPES WORKERS LATENCIES SERVICES RECORDS ROUNDS OTHERS,$(if $($f),-$(shell echo $f | tr A-Z a-z) '$($f)')) \
+bench_flags  = $(foreach f,CASES SHAPES WORKERS LATENCIES SERVICES RECORDS ROUNDS TRICKLE_ROUNDS OTHERS,$(if $($f),-$(shell echo $f | tr A-Z_ a-z-) '$($f)')) \
                $(if $(JSON),-json '$(abspath $(JSON))') $(if $(CHART),-chart '$(abspath $(CHART))') $(bench_readme)
 
 bench-peers: build ## CPU, memory, requests and bytes beside Fluent Bit's C plugins, OTHERS=name=path.so,... too; a quarter of an hour, less with ROUNDS=1 or SHAPES, WORKERS, LATENCIES
 	@if why=$$(cd bench && go list -deps . 2>&1 >/dev/null); then \
-	  cd bench && go build -o '$(CURDIR)/$(BIN)/bench-peers' . && '$(CURDIR)/$(BIN)/bench-peers' -bin '$(abspath $(BIN))' $(bench_flags); \
+	  cd bench && go run . -bin '$(abspath $(BIN))' -from '$(CURDIR)' $(bench_flags); \
 	else \
 	  echo "SKIP bench-peers: cannot get the charting library: $$(echo "$$why" | tail -n 1)"; \
 	fi

@@ -75,7 +75,7 @@ const defaultCases = "kubernetes:1:0,kubernetes:0:0,kubernetes:4:0,kubernetes:0:
 
 // parse reads the command line. Help and what is wrong with a flag go to usage.
 func parse(args []string, usage io.Writer) (b benchmark, err error) {
-	var services, cases, shapes, workers, latencies, others string
+	var services, cases, shapes, workers, latencies, others, from string
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.SetOutput(usage)
 	set.StringVar(&b.bin, "bin", "../bin", "the directory of our plugins")
@@ -88,6 +88,7 @@ func parse(args []string, usage io.Writer) (b benchmark, err error) {
 	set.IntVar(&b.rounds, "rounds", 3, "rounds")
 	set.IntVar(&b.trickleRounds, "trickle-rounds", 1, "rounds of the trickle shape, whose time does not depend on the plugin")
 	set.StringVar(&others, "others", "", "other plugins as name=path.so with commas between them, with the options of our plugin of the service that their file name has in it")
+	set.StringVar(&from, "from", ".", "where the relative paths of -others begin")
 	set.StringVar(&b.jsonPath, "json", "", "write the figures to this file")
 	set.StringVar(&b.chartPath, "chart", "", "write the CPU chart to this file, as SVG")
 	set.StringVar(&b.readmePath, "readme", "", "put the sentence about the figures into this file")
@@ -104,7 +105,7 @@ func parse(args []string, usage io.Writer) (b benchmark, err error) {
 			return b, fmt.Errorf("cannot measure -services %q: allowed are cloudwatch, kinesis, firehose", s)
 		}
 	}
-	if b.others, err = parseOthers(others); err != nil {
+	if b.others, err = parseOthers(others, from); err != nil {
 		return b, err
 	}
 	if b.cases, err = parseCases(cases, shapes, workers, latencies); err != nil {
@@ -175,12 +176,15 @@ func (b *benchmark) publish(r report) error {
 	return os.WriteFile(b.readmePath, text, 0o644)
 }
 
-func parseOthers(text string) ([]other, error) {
+func parseOthers(text, from string) ([]other, error) {
 	var all []other
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
 		name, path, ok := strings.Cut(part, "=")
 		if !ok || name == "" || path == "" {
 			return nil, fmt.Errorf("cannot read -others %q: allowed is name=path.so", part)
+		}
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(from, path)
 		}
 		path, err := filepath.Abs(path)
 		if err != nil {

@@ -63,7 +63,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestOthers(t *testing.T) {
-	b, err := parse([]string{"-bin", "/b", "-others", "kinesis=/p/kinesis.so,firehose=/p/kinesis_firehose.so"}, io.Discard)
+	b, err := parse([]string{"-bin", "/b", "-others", "kinesis=kinesis.so,firehose=/p/kinesis_firehose.so", "-from", "/p"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,10 +167,13 @@ var errStuck = errors.New("no record went across any more")
 func (s *shipper) watch(to *sink, want int64) (peak float64, err error) {
 	var last totals
 	moved := time.Now()
-	for {
+	look := func() {
 		if kb, err := memory(s.cmd.Process.Pid, "status", "VmHWM"); err == nil {
 			peak = float64(kb) / 1024
 		}
+	}
+	for {
+		look()
 		select {
 		case <-s.done:
 			return peak, nil
@@ -184,6 +187,7 @@ func (s *shipper) watch(to *sink, want int64) (peak float64, err error) {
 			return peak, err
 		}
 		if now.Records >= want {
+			look()
 			return peak, nil
 		}
 		if now.Records != last.Records {
