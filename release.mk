@@ -36,7 +36,7 @@ CC_WINDOWS  = ZIG='$(ZIG)' ZIG_TARGET=x86_64-windows-gnu sh loader/zigcc.sh -std
 cross-windows-amd64: zig
 	@mkdir -p $(WINDOWS)
 	ZIG='$(ZIG)' ZIG_TARGET=x86_64-windows-gnu GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=$(CURDIR)/loader/zigcc.sh \
-	  go build -buildmode=c-shared -trimpath -tags '$(TAGS)' -ldflags '-s -w' -o $(WINDOWS)/libaws-for-fluent-bit.dll .
+	  go build -buildmode=c-shared -trimpath $(SMALL) -tags '$(TAGS)' -ldflags '-s -w' -o $(WINDOWS)/libaws-for-fluent-bit.dll .
 	@for name in $(NAMES); do \
 	  $(CC_WINDOWS) -shared -DNAME="\"$$name\"" -DDESCRIPTION="\"$$name\"" loader/loader_windows.c -o $(WINDOWS)/$$name.dll || exit 1; \
 	done
