@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/parts"
+	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
 // parse reads a configuration as New does.
@@ -136,16 +136,7 @@ func TestEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range s.Names() {
-		if _, ok := good[name]; !ok {
-			t.Errorf("option %s is not in the tests", name)
-		}
-	}
-	for name := range good {
-		if !slices.Contains(s.Names(), name) {
-			t.Errorf("option %s is not read", name)
-		}
-	}
+	recordstest.WantRead(t, s.Names(), good)
 	if got := c.names.group.sources[0].option + " " + c.names.group.sources[1].option + " " + c.names.group.defaultName; got != "log_group_template log_group_name others" {
 		t.Errorf("the group's name comes from %s", got)
 	}

@@ -1,7 +1,6 @@
 package firehose
 
 import (
-	"strings"
 	"testing"
 
 	"aws-for-fluent-bit/internal/awslocal"
@@ -13,32 +12,25 @@ import (
 // of those that are large or put together.
 func TestCostOfSmallRecords(t *testing.T) {
 	t.Parallel()
-	chunk := func(size int) []byte {
-		var bodies []any
-		for range 500 {
-			bodies = append(bodies, recordstest.Line(strings.Repeat("x", size)))
-		}
-		return recordstest.Chunk(bodies...)
-	}
 	start := func(opts ...string) *recordstest.Rig {
 		return subject.Start(t, awslocal.Config{Discard: true}, append(opts, "log_key", "log")...)
 	}
 	r := start()
-	r.Want(delivery.OK, chunk(711)) // and a newline
+	r.Want(delivery.OK, recordstest.Sized(500, 711)) // and a newline
 	r.Log.None(t, "cost")
 	for range 3 {
-		r.Want(delivery.OK, chunk(711))
+		r.Want(delivery.OK, recordstest.Sized(500, 711))
 	}
 	r.Log.Want(t, "info", `cost: records for "s" have 712 bytes on average, and Firehose bills each in steps of 5 KB: 7.2 GB for each GB.`)
 
 	r = start("simple_aggregation", "true")
 	for range 4 {
-		r.Want(delivery.OK, chunk(711))
+		r.Want(delivery.OK, recordstest.Sized(500, 711))
 	}
 	r.Log.None(t, "cost")
 	r = start()
 	for range 2 {
-		r.Want(delivery.OK, chunk(4<<10))
+		r.Want(delivery.OK, recordstest.Sized(500, 4<<10))
 	}
 	r.Log.None(t, "cost")
 }

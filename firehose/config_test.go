@@ -57,16 +57,7 @@ func TestEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range s.Names() {
-		if _, ok := good[name]; !ok {
-			t.Errorf("option %s is not in the tests", name)
-		}
-	}
-	for name := range good {
-		if !slices.Contains(s.Names(), name) {
-			t.Errorf("option %s is not read", name)
-		}
-	}
+	recordstest.WantRead(t, s.Names(), good)
 	if c.Form.Room() != 12<<10-2<<10-64 || !c.Form.Concatenates() {
 		t.Errorf("records have room for %d bytes, put together: %v", c.Form.Room(), c.Form.Concatenates())
 	}

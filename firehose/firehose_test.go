@@ -22,8 +22,8 @@ var subject = &recordstest.Subject{
 	Newline:     true,
 	CallBytes:   maxBytes,
 	RecordBytes: maxRecordBytes,
-	Received: func(srv *awslocal.Server) (all []recordstest.Record) {
-		for _, r := range srv.Firehose().Stream("s").Records() {
+	Received: func(srv *awslocal.Server, stream string) (all []recordstest.Record) {
+		for _, r := range srv.Firehose().Stream(stream).Records() {
 			all = append(all, recordstest.Record{Data: string(r)})
 		}
 		return all
@@ -34,9 +34,10 @@ var subject = &recordstest.Subject{
 		"UnknownOperationException"},
 }
 
-func TestForm(t *testing.T)        { subject.Form(t) }
-func TestTooBig(t *testing.T)      { subject.TooBig(t) }
-func TestDeadLetters(t *testing.T) { subject.DeadLetters(t) }
-func TestLimits(t *testing.T)      { subject.Limits(t) }
-func TestDelivery(t *testing.T)    { subject.Delivery(t) }
-func TestAccess(t *testing.T)      { subject.Access(t) }
+func TestStreamsByTag(t *testing.T) { subject.StreamsByTag(t) }
+func TestForm(t *testing.T)         { subject.Form(t) }
+func TestTooBig(t *testing.T)       { subject.TooBig(t) }
+func TestDeadLetters(t *testing.T)  { subject.DeadLetters(t) }
+func TestLimits(t *testing.T)       { subject.Limits(t) }
+func TestDelivery(t *testing.T)     { subject.Delivery(t) }
+func TestAccess(t *testing.T)       { subject.Access(t) }

@@ -21,27 +21,15 @@ var callCodes = []recordstest.CallCode{
 }
 
 func TestCallVerdicts(t *testing.T) {
-	recordstest.CallVerdicts(t, append(callCodes, recordstest.CallCodes...), func(url string) delivery.Verdict {
-		session, err := awsx.Load(context.Background(), awsx.Options{Region: "us-east-1", Endpoint: url})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer session.Close()
-		_, err = awsx.PutRecordBatch(context.Background(), session.Firehose(), "s", 1, awsx.NewBody([]byte("{}")))
-		return verdict(err)
+	recordstest.CallVerdicts(t, callCodes, verdict, func(ctx context.Context, session *awsx.Session) error {
+		_, err := awsx.PutRecordBatch(ctx, session.Firehose(), "s", 1, awsx.NewBody([]byte("{}")))
+		return err
 	})
 }
 
 func TestRecordVerdicts(t *testing.T) {
-	for code, want := range map[string]bool{
+	recordstest.RecordVerdicts(t, throttled, map[string]bool{
 		"ServiceUnavailableException": true,
 		"ThrottlingException":         true,
-		"InternalFailure":             false,
-		"NewToUs":                     false,
-		awsx.CodeNoResult:             false,
-	} {
-		if got := throttled(code); got != want {
-			t.Errorf("%s: got %v, want %v", code, got, want)
-		}
-	}
+	})
 }

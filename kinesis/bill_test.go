@@ -1,7 +1,6 @@
 package kinesis
 
 import (
-	"strings"
 	"testing"
 
 	"aws-for-fluent-bit/internal/awslocal"
@@ -13,21 +12,14 @@ import (
 // of those that are large or put together.
 func TestCostOfSmallRecords(t *testing.T) {
 	t.Parallel()
-	chunk := func(size int) []byte {
-		var bodies []any
-		for range 500 {
-			bodies = append(bodies, recordstest.Line(strings.Repeat("x", size)))
-		}
-		return recordstest.Chunk(bodies...)
-	}
 	start := func(opts ...string) *recordstest.Rig {
 		return subject.Start(t, awslocal.Config{Discard: true, KinesisStreams: map[string]int{"s": 64}}, append(opts, "log_key", "log")...)
 	}
 	r := start()
-	r.Want(delivery.OK, chunk(712)) // and 8 of a random partition key
+	r.Want(delivery.OK, recordstest.Sized(500, 712)) // and 8 of a random partition key
 	r.Log.None(t, "cost")
 	for range 3 {
-		r.Want(delivery.OK, chunk(712))
+		r.Want(delivery.OK, recordstest.Sized(500, 712))
 	}
 	// 25,600 bytes for 720: 35.6 times what is sent.
 	r.Log.Want(t, "info", `cost: records for "s" have 720 bytes on average. With provisioned capacity each GB takes 1389 thousand PUT payload units of 25 KB, where 39 thousand would do; on demand it is billed as 1.42 GB,`)
@@ -35,13 +27,13 @@ func TestCostOfSmallRecords(t *testing.T) {
 	for _, opts := range [][]string{{"aggregation", "true"}, {"simple_aggregation", "true"}} {
 		r := start(opts...)
 		for range 4 {
-			r.Want(delivery.OK, chunk(712))
+			r.Want(delivery.OK, recordstest.Sized(500, 712))
 		}
 		r.Log.None(t, "cost")
 	}
 	r = start()
 	for range 2 {
-		r.Want(delivery.OK, chunk(20<<10))
+		r.Want(delivery.OK, recordstest.Sized(500, 20<<10))
 	}
 	r.Log.None(t, "cost")
 }

@@ -24,7 +24,9 @@ var subject = &recordstest.Subject{
 	Keys:        true,
 	CallBytes:   maxBytes,
 	RecordBytes: recordBytes,
-	Received:    func(srv *awslocal.Server) []recordstest.Record { return received(srv.Kinesis().Stream("s")) },
+	Received: func(srv *awslocal.Server, stream string) []recordstest.Record {
+		return received(srv.Kinesis().Stream(stream))
+	},
 	Deaggregate: func(t testing.TB, r recordstest.Record) (data []string) {
 		users, err := deaggregate(sentRecord{key: r.Key, data: r.Data})
 		if err != nil {
@@ -51,9 +53,10 @@ func received(st *awslocal.KinesisStream) (all []recordstest.Record) {
 	return all
 }
 
-func TestForm(t *testing.T)        { subject.Form(t) }
-func TestTooBig(t *testing.T)      { subject.TooBig(t) }
-func TestDeadLetters(t *testing.T) { subject.DeadLetters(t) }
-func TestLimits(t *testing.T)      { subject.Limits(t) }
-func TestDelivery(t *testing.T)    { subject.Delivery(t) }
-func TestAccess(t *testing.T)      { subject.Access(t) }
+func TestStreamsByTag(t *testing.T) { subject.StreamsByTag(t) }
+func TestForm(t *testing.T)         { subject.Form(t) }
+func TestTooBig(t *testing.T)       { subject.TooBig(t) }
+func TestDeadLetters(t *testing.T)  { subject.DeadLetters(t) }
+func TestLimits(t *testing.T)       { subject.Limits(t) }
+func TestDelivery(t *testing.T)     { subject.Delivery(t) }
+func TestAccess(t *testing.T)       { subject.Access(t) }

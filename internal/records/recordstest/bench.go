@@ -2,6 +2,7 @@ package recordstest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"aws-for-fluent-bit/internal/awslocal"
+	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 )
 
@@ -214,4 +217,31 @@ func WantNoAllocs(t *testing.T, name string, p Plugin) {
 	if many-few > 3 {
 		t.Errorf("%s: %v allocations for 100 records, %v for 400, want the same", name, few, many)
 	}
+}
+
+// DoNotAllocate wants the way of a record to allocate nothing, with each of the
+// options: what is allocated is for the flush and its call.
+func (s *Subject) DoNotAllocate(t *testing.T, variants ...[]string) {
+	if Race {
+		t.Skip("the race detector allocates")
+	}
+	for _, opts := range variants {
+		srv := s.Serve(t, awslocal.Config{Discard: true, KeepRequests: -1})
+		p, err := s.Open(delivery.Env{}, s.Getter(append([]string{"endpoint", srv.URL}, opts...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		WantNoAllocs(t, fmt.Sprint(opts), p)
+		p.Close()
+	}
+}
+
+// Session is one with the SDK's own serializer in its clients.
+func Session(t testing.TB, url string) *awsx.Session {
+	session, err := awsx.Load(context.Background(), awsx.Options{Region: "us-east-1", Endpoint: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(session.Close)
+	return session
 }

@@ -102,11 +102,8 @@ func (s *Subject) startDead(t *testing.T, stream string, opts ...string) (*Rig, 
 	r.AWS = srv
 	return r, func() (lines []string) {
 		text := ""
-		for _, rec := range srv.Kinesis().Stream("dead-tag").Records() {
-			text += string(rec.Data)
-		}
-		for _, rec := range srv.Firehose().Stream("dead-tag").Records() {
-			text += string(rec)
+		for _, rec := range s.Received(srv, "dead-tag") {
+			text += rec.Data
 		}
 		return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}

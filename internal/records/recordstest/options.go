@@ -117,6 +117,21 @@ var Bad = [][3]string{
 	{"dead_letter_max_size", "1K", "a size from 65536 to"},
 }
 
+// WantRead wants exactly the options of good to be read.
+func WantRead(t *testing.T, read []string, good map[string]string) {
+	t.Helper()
+	for _, name := range read {
+		if _, ok := good[name]; !ok {
+			t.Errorf("option %s is not in the tests", name)
+		}
+	}
+	for name := range good {
+		if !slices.Contains(read, name) {
+			t.Errorf("option %s is not read", name)
+		}
+	}
+}
+
 // anyText are the options whose text may be any.
 var anyText = []string{"replace_dots", "time_key", "profile", "no_proxy", "extra_user_agent", "ledger_path", "dead_letter_file"}
 

@@ -42,11 +42,11 @@ type Subject struct {
 	Operation   string   // that carries records
 	Options     []string // that must be set, beside region and endpoint: name, value and so on
 	Open        func(delivery.Env, options.Getter) (Plugin, error)
-	Newline     bool // each record ends with one, without being asked to
-	Keys        bool // records have partition keys
-	CallBytes   int  // the most that one call takes
-	RecordBytes int  // the most that one record may have by default
-	Received    func(*awslocal.Server) []Record
+	Newline     bool                                               // each record ends with one, without being asked to
+	Keys        bool                                               // records have partition keys
+	CallBytes   int                                                // the most that one call takes
+	RecordBytes int                                                // the most that one record may have by default
+	Received    func(srv *awslocal.Server, stream string) []Record // in the order in which they came
 
 	// Deaggregate returns the records out of one that may hold several by a form
 	// of the plugin's own, and any other record as it is; nil: there is none.
@@ -253,7 +253,7 @@ func (r *Rig) WantCalls(records ...int) {
 }
 
 // Received is what has arrived.
-func (r *Rig) Received() []Record { return r.s.Received(r.AWS) }
+func (r *Rig) Received() []Record { return r.s.Received(r.AWS, "s") }
 
 // Data is that of what has arrived.
 func (r *Rig) Data() []string {
@@ -522,6 +522,15 @@ func appendValue(c []byte, v any) []byte {
 		panic(err)
 	}
 	return c
+}
+
+// Sized is a chunk of n records of so many bytes, to be sent with LogKey.
+func Sized(n, size int) []byte {
+	var bodies []any
+	for range n {
+		bodies = append(bodies, Line(strings.Repeat("x", size)))
+	}
+	return Chunk(bodies...)
 }
 
 // Text is that of a numbered record.

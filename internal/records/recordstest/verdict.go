@@ -1,11 +1,13 @@
 package recordstest
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
+	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 )
 
@@ -17,11 +19,11 @@ type CallCode struct {
 	Slow   bool // the service holds its callers back
 }
 
-// CallCodes are those that AWS documents for all its services, and what proxies
+// allServices are those that AWS documents for all its services, and what proxies
 // on the way answer.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html
 // https://docs.aws.amazon.com/firehose/latest/APIReference/CommonErrors.html
-var CallCodes = []CallCode{
+var allServices = []CallCode{
 	{403, "AccessDeniedException", delivery.Later, false},
 	{403, "ExpiredTokenException", delivery.Refresh, false},
 	{403, "IncompleteSignature", delivery.Refresh, false},
@@ -53,9 +55,9 @@ var CallCodes = []CallCode{
 	{301, "", delivery.Again, false},
 }
 
-// CallVerdicts has a service answer a call with each of the codes, and wants the
-// verdict on it. call makes a call at url and returns the verdict on its error.
-func CallVerdicts(t *testing.T, codes []CallCode, call func(url string) delivery.Verdict) {
+// CallVerdicts has a service answer a call with each of the codes, and those that
+// all services have, and wants the verdict on it.
+func CallVerdicts(t *testing.T, codes []CallCode, verdict func(error) delivery.Verdict, call func(context.Context, *awsx.Session) error) {
 	var now CallCode
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(now.Status)
@@ -66,10 +68,27 @@ func CallVerdicts(t *testing.T, codes []CallCode, call func(url string) delivery
 		fmt.Fprintf(w, `{"__type":"com.amazonaws#%s","message":"why"}`, now.Code)
 	}))
 	defer srv.Close()
-	for _, now = range codes {
-		got := call(srv.URL)
+	ctx := context.Background()
+	session, err := awsx.Load(ctx, awsx.Options{Region: "us-east-1", Endpoint: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	for _, now = range append(codes, allServices...) {
+		got := verdict(call(ctx, session))
 		if got.Action != now.Action || got.Slow != now.Slow || got.Reason == "" {
 			t.Errorf("%d %s: got %v, slow %v, reason %q, want %v, slow %v", now.Status, now.Code, got.Action, got.Slow, got.Reason, now.Action, now.Slow)
+		}
+	}
+}
+
+// RecordVerdicts wants to know of each code of a refused record whether the service
+// holds its callers back by it.
+func RecordVerdicts(t *testing.T, throttled func(code string) bool, codes map[string]bool) {
+	codes["InternalFailure"], codes["NewToUs"], codes[awsx.CodeNoResult] = false, false, false
+	for code, want := range codes {
+		if got := throttled(code); got != want {
+			t.Errorf("%s: got %v, want %v", code, got, want)
 		}
 	}
 }

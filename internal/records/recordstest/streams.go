@@ -1,4 +1,4 @@
-package firehose
+package recordstest
 
 import (
 	"slices"
@@ -7,31 +7,34 @@ import (
 
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
-	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
-// TestStreamsByTag sends each chunk where its tag says, and lets one stream that
+// StreamsByTag sends each chunk where its tag says, and lets one stream that
 // is not there hold back its own chunks alone.
-func TestStreamsByTag(t *testing.T) {
+func (s *Subject) StreamsByTag(t *testing.T) {
 	t.Parallel()
 	srv, err := awslocal.Start(awslocal.Config{KinesisStreams: map[string]int{"logs-a": 1, "logs-none": 1}, DeliveryStreams: []string{"logs-a", "logs-none"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Close)
-	r := subject.StartAt(t, srv.URL, "delivery_stream", "logs-$(tag[1]|none)", "log_key", "log", "retry_budget", "0")
+	r := s.StartAt(t, srv.URL, s.Options[0], "logs-$(tag[1]|none)", "log_key", "log", "retry_budget", "0")
 	for _, tt := range []struct {
 		tag, text string
 		want      delivery.Result
 	}{
 		{"app.a", "1", delivery.OK}, {"app.c", "2", delivery.Retry}, {"app", "3", delivery.OK}, {"app.a.x", "4", delivery.OK}, {"app.c", "5", delivery.Retry},
 	} {
-		if got := r.Flush(delivery.Chunk{Tag: tt.tag, Data: recordstest.Chunk(map[string]any{"log": tt.text})}); got != tt.want {
+		if got := r.Flush(delivery.Chunk{Tag: tt.tag, Data: Chunk(Line(tt.text))}); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.tag, got, tt.want)
 		}
 	}
 	for stream, want := range map[string][]string{"logs-a": {"1", "4"}, "logs-none": {"3"}} {
-		if got := texts(srv, stream); !slices.Equal(got, want) {
+		var got []string
+		for _, rec := range s.Received(srv, stream) {
+			got = append(got, strings.TrimSpace(rec.Data))
+		}
+		if !slices.Equal(got, want) {
 			t.Errorf("%s has %q, want %q", stream, got, want)
 		}
 	}
@@ -39,11 +42,4 @@ func TestStreamsByTag(t *testing.T) {
 	if log := strings.Join(r.Log.All(), "\n"); strings.Count(log, "cannot send records") != 1 || strings.Contains(log, "records reach") {
 		t.Errorf("log:\n%s", log)
 	}
-}
-
-func texts(srv *awslocal.Server, stream string) (all []string) {
-	for _, r := range srv.Firehose().Stream(stream).Records() {
-		all = append(all, strings.TrimSpace(string(r)))
-	}
-	return all
 }
