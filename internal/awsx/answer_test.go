@@ -120,6 +120,29 @@ func allGood(n int) []byte {
 	return []byte(`{"FailedRecordCount":0,"Records":[` + strings.TrimSuffix(strings.Repeat(entry, n), ",") + `]}`)
 }
 
+// The usual answers are recognized, of both services.
+func TestAllDelivered(t *testing.T) {
+	if !allDelivered(allGood(3), 3, kinesisFormat) {
+		t.Error("of PutRecords: not recognized")
+	}
+	if !allDelivered([]byte(`{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[{"RecordId":"a"},{"RecordId":"b"}]}`), 2, firehoseFormat) {
+		t.Error("of PutRecordBatch: not recognized")
+	}
+}
+
+func TestOrNoResult(t *testing.T) {
+	for given, want := range map[FailedRecord]FailedRecord{
+		{Index: 1}:                              {1, CodeNoResult, "the answer has no result for this record"},
+		{Index: 1, Message: "what it says"}:     {1, CodeNoResult, "what it says"},
+		{Index: 1, Code: "Code"}:                {1, "Code", ""},
+		{Index: 1, Code: "Code", Message: "oh"}: {1, "Code", "oh"},
+	} {
+		if got := given.orNoResult(); got != want {
+			t.Errorf("%+v: got %+v", given, got)
+		}
+	}
+}
+
 func TestParseAnswersAllocations(t *testing.T) {
 	good := allGood(500)
 	if n := testing.AllocsPerRun(100, func() { parseRecordsAnswer(good, 500, kinesisFormat) }); n != 0 {

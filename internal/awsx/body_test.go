@@ -47,6 +47,20 @@ func TestBodyReaders(t *testing.T) {
 	}
 }
 
+// A reader of an earlier call gets nothing of a later one's.
+func TestBodyRewound(t *testing.T) {
+	b := NewBody([]byte("0123456789"))
+	first := b.open()
+	b.rewind()
+	second := b.open()
+	if n, err := first.Read(make([]byte, 4)); n != 0 || err != errDetached {
+		t.Errorf("the reader before: got %d, %v", n, err)
+	}
+	if got := readAllOf(t, second); got != "0123456789" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // Body as the SDK itself, or another client, uses it.
 func TestBodyAsStream(t *testing.T) {
 	b := NewBody([]byte("0123456789"))
@@ -74,9 +88,16 @@ func TestBodyAsStream(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	b.Detach()
+	if at, err := b.Seek(0, io.SeekCurrent); err != nil || at != 10 {
+		t.Errorf("asked where it is: got %d, %v", at, err)
+	}
 	if _, err := b.Read(make([]byte, 1)); err != errDetached {
 		t.Errorf("after Detach: got %v", err)
 	}
+	if _, err := b.Seek(0, io.SeekStart); err != nil || readAllOf(t, b) != "0123456789" {
+		t.Errorf("from the start again: %v", err)
+	}
+	b.Detach()
 	b.rewind()
 	if b.whole() || b.Len() != 10 {
 		t.Error("rewound, yet read")

@@ -49,6 +49,8 @@ func TestClassifyAnswers(t *testing.T) {
 		"page, 503":            {503, nil, page, ServerError, ""},
 		"text, 504":            {504, nil, "upstream timed out", ServerError, ""},
 		"empty, 503":           {503, nil, "", ServerError, ""},
+		"no namespace":         {400, nil, `{"__type":"#ThrottlingException"}`, Throttled, "ThrottlingException"},
+		"choices":              {300, nil, `{}`, Unknown, ""},
 		"redirect":             {302, http.Header{"Location": {"http://login.example.com/"}}, page, Unknown, ""},
 		"code with wrong JSON": {400, http.Header{"X-Amzn-Errortype": {"ResourceNotFoundException"}}, `{"message":`, NotFound, "ResourceNotFoundException"},
 	}
@@ -202,7 +204,7 @@ func TestClassNames(t *testing.T) {
 			seen[name] = true
 		}
 	}
-	if Class(-1).String() != "class -1" || Class(99).String() != "class 99" {
+	if Class(-1).String() != "class -1" || (Unknown+1).String() != "class 15" || Class(99).String() != "class 99" {
 		t.Error("unknown classes have odd names")
 	}
 }

@@ -164,6 +164,30 @@ func TestCredentialsRenewedInBackground(t *testing.T) {
 	}
 }
 
+// Credentials serve until 10 s before their end.
+func TestCredentialsEnd(t *testing.T) {
+	c, _, clk := keep(t, time.Hour)
+	key(t, c)
+	now := clk.now()
+	for left, want := range map[time.Duration]bool{9 * time.Second: false, 10 * time.Second: false, 11 * time.Second: true} {
+		if got := c.serves(now.Add(time.Hour - left)); got != want {
+			t.Errorf("%v before their end: serve %v, want %v", left, got, want)
+		}
+	}
+}
+
+// The chain of providers is made once: it remembers what it has found.
+func TestChainIsKept(t *testing.T) {
+	c, src, clk := keep(t, time.Hour)
+	for range 3 {
+		key(t, c)
+		clk.advance(time.Hour)
+	}
+	if src.built != 1 || src.count() != 3 {
+		t.Errorf("built %d times, asked %d times", src.built, src.count())
+	}
+}
+
 // A renewal that fails does not matter while the old credentials serve, and is
 // tried again after a pause.
 func TestCredentialsRenewalFails(t *testing.T) {
@@ -181,7 +205,13 @@ func TestCredentialsRenewalFails(t *testing.T) {
 	if src.count() != 2 {
 		t.Errorf("asked %d times before the pause, want 2", src.count())
 	}
-	clk.advance(renewPause + time.Second)
+	clk.advance(29 * time.Second)
+	key(t, c)
+	settle(c)
+	if src.count() != 2 {
+		t.Errorf("asked %d times within the pause, want 2", src.count())
+	}
+	clk.advance(2 * time.Second)
 	key(t, c)
 	settle(c)
 	if src.count() != 3 {
@@ -256,11 +286,13 @@ func TestInvalidate(t *testing.T) {
 	if k := key(t, c); k != "key2" || src.built != 2 {
 		t.Errorf("got %s, built %d times", k, src.built)
 	}
-	clk.advance(time.Second)
-	if c.invalidate(clk.now()) || key(t, c) != "key2" {
-		t.Error("the new ones are refused too: got true")
+	for range 2 {
+		clk.advance(28 * time.Second)
+		if c.invalidate(clk.now()) || key(t, c) != "key2" {
+			t.Error("the new ones are refused too: got true")
+		}
 	}
-	clk.advance(invalidatePause)
+	clk.advance(4 * time.Second) // to the minute
 	if !c.invalidate(clk.now()) || key(t, c) != "key3" {
 		t.Error("a minute later: got false")
 	}

@@ -392,6 +392,42 @@ func TestAnswerLimits(t *testing.T) {
 	}
 }
 
+// Only the bytes of success are all wanted, or the answer is an error.
+func TestLimitAnswer(t *testing.T) {
+	for status, all := range map[int]bool{199: false, 200: true, 299: true, 300: false} {
+		resp := &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", maxErrorAnswer+1)))}
+		limitAnswer(resp)
+		body, err := io.ReadAll(resp.Body)
+		if want := maxErrorAnswer; err != nil || len(body) != want && !all || len(body) != want+1 && all {
+			t.Errorf("status %d: got %d bytes, %v", status, len(body), err)
+		}
+	}
+}
+
+// A request without a body fails as any other.
+func TestNoBody(t *testing.T) {
+	c := &httpClient{transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("down") })}
+	req, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:9", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *SendError
+	if _, err := c.Do(req); !errors.As(err, &failed) { //nolint:bodyclose // there is none
+		t.Errorf("got %v", err)
+	}
+}
+
+// The times that connections are given; a call's own may be less.
+func TestConnectionTimes(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{0: 5 * time.Second, 2 * time.Second: 2 * time.Second} {
+		o := Options{Timeout: timeout}
+		tr := newTransport(o, nil, context.Background())
+		if got := newDialer(o).Timeout; got != want || tr.TLSHandshakeTimeout != want || tr.IdleConnTimeout != 4*time.Second {
+			t.Errorf("timeout %v: dialing %v, TLS %v, idle %v", timeout, got, tr.TLSHandshakeTimeout, tr.IdleConnTimeout)
+		}
+	}
+}
+
 // Records go where the configuration says, whatever an answer wants.
 func TestRedirectIsNotFollowed(t *testing.T) {
 	var strays atomic.Int64
@@ -520,6 +556,8 @@ func TestMatchesNoProxy(t *testing.T) {
 		{"a.com,b.com", "https://b.com", true},
 		{"", "https://b.com", false},
 		{".", "https://b.com", false},
+		{".", "https://b.com.", false},
+		{"*.", "https://b.com.", false},
 	} {
 		u, err := url.Parse(c.url)
 		if err != nil {

@@ -84,7 +84,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 	}
 	for _, c := range []struct{ name, value string }{
 		{"region", "eu west"}, {"region", "eu-west-1.evil.com"},
-		{"endpoint", "ftp://h"}, {"endpoint", "http://"}, {"endpoint", "h:0"}, {"endpoint", "h:99999"}, {"endpoint", "h:"},
+		{"endpoint", "ftp://h"}, {"endpoint", "http://"}, {"endpoint", "h:0"}, {"endpoint", "h:65536"}, {"endpoint", "h:99999"}, {"endpoint", "h:"},
 		{"endpoint", "h?x=1"}, {"endpoint", "http://h#x"}, {"endpoint", "http://h:port"}, {"endpoint", "https:///path"},
 		{"endpoint", "http://me:s3cret@h"}, {"endpoint", "me:s3cret@h"}, {"endpoint", "http://me:s3cr et@h"}, {"endpoint", "http://h/%zz"},
 		{"sts_endpoint", "ftp://h"},
@@ -99,7 +99,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		{"ca_bundle", "/no/such/file"}, {"credentials_file", "/no/such/file"}, {"credentials_file", "/"}, {"ca_bundle", empty},
 		{"tls_min_version", "1.0"},
 		{"http_request_timeout", "-1"}, {"http_request_timeout", "2h"}, {"http_request_timeout", "soon"},
-		{"port", "0"}, {"port", "70000"}, {"port", "x"},
+		{"port", "0"}, {"port", "65536"}, {"port", "70000"}, {"port", "x"},
 	} {
 		_, err := parse(map[string]string{c.name: c.value})
 		text := fmt.Sprint(err)
@@ -119,6 +119,21 @@ func TestParseOptionsRefuses(t *testing.T) {
 	t.Setenv("EKS_POD_EXECUTION_ROLE", "admin")
 	if _, err := parse(nil); err == nil || !strings.Contains(err.Error(), "EKS_POD_EXECUTION_ROLE") {
 		t.Errorf("EKS role: got %v", err)
+	}
+}
+
+func TestLargestOptions(t *testing.T) {
+	o, err := parse(map[string]string{"external_id": strings.Repeat("a", 1224), "endpoint": "h:65535", "port": "65535"})
+	if err != nil || len(o.ExternalID) != 1224 || o.Endpoint != "https://h:65535" {
+		t.Errorf("got %+v, %v", o, err)
+	}
+}
+
+func TestWithoutPassword(t *testing.T) {
+	for in, want := range map[string]string{"h": "h", "http://me:secret@h": "http://me:xxxxx@h", "me:sec ret@h": "***@h", "@h": "***@h"} {
+		if got := withoutPassword(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
 	}
 }
 

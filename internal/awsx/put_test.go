@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"reflect"
 	"strings"
@@ -227,6 +228,52 @@ func TestUselessAnswer(t *testing.T) {
 				t.Errorf("%s: call %d: got %+v, %v", name, i, f, err)
 			}
 		}
+	}
+}
+
+// What is no success is none, on the SDK's way and on the shorter one.
+func TestAnswerOfNoSuccess(t *testing.T) {
+	status := 300
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("X-Amzn-Requestid", "id")
+		w.WriteHeader(status)
+		io.WriteString(w, "{}")
+	}))
+	defer srv.Close()
+	s := load(t, Options{Endpoint: srv.URL})
+	for _, status = range []int{300, 200, 300} { // from the second on the way is known
+		_, err := PutLogEvents(testContext(t), s.CloudWatchLogs(), "g", "s", NewBody([]byte("{}")))
+		if f := Classify(err); (err == nil) != (status == 200) || err != nil && (f.Class != Unknown || f.Status != 300) {
+			t.Errorf("status %d: got %+v, %v", status, f, err)
+		}
+	}
+}
+
+// The room for an answer is made at once, where its length is told and believable.
+func TestAnswerBuffer(t *testing.T) {
+	for _, c := range []struct {
+		room, want int
+		length     int64
+	}{{0, 1, 0}, {0, 11, 10}, {11, 11, 10}, {10, 11, 10}, {100, 100, 10}, {0, 512, -1}, {0, 512, maxAnswer}} {
+		b := answerBuffer{data: make([]byte, 0, c.room)}
+		text := strings.Repeat("x", max(0, int(c.length%maxAnswer)))
+		resp := &http.Response{Body: io.NopCloser(strings.NewReader(text)), ContentLength: c.length}
+		if err := b.readFrom(resp); err != nil || string(b.data) != text || cap(b.data) != c.want && cap(b.data) > 512 || cap(b.data) != c.want && c.want < 512 {
+			t.Errorf("%+v: got %d bytes in %d, %v", c, len(b.data), cap(b.data), err)
+		}
+	}
+	again := func(n int) bool {
+		for range 20 {
+			answers.put(&answerBuffer{data: make([]byte, 0, n)})
+			if b := answers.Get().(*answerBuffer); cap(b.data) == n {
+				return true
+			}
+		}
+		return false
+	}
+	if !again(12345) || again(1<<20+1) {
+		t.Error("small buffers are not used again, or large ones are")
 	}
 }
 

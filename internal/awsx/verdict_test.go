@@ -85,6 +85,8 @@ func TestReason(t *testing.T) {
 	// What AWS quotes of the request is a part of a record.
 	f(refusal(400, "ValidationException", "1 validation error detected: Value 'my ' at ' secret' at 'records.1.member.partitionKey' failed"),
 		"ValidationException: 1 validation error detected: Value at 'records.1.member.partitionKey' failed (status 400, request id r-1)")
+	f(refusal(400, "ValidationException", "Value '' at 'streamName' failed"), "ValidationException: Value at 'streamName' failed (status 400, request id r-1)")
+	f(errors.New(strings.Repeat("x", maxReason)), strings.Repeat("x", maxReason))
 	f(refusal(400, "ValidationException", "Value 'secret"), "ValidationException: a value is refused (status 400, request id r-1)")
 	long := Verdict(errors.New(strings.Repeat("ä", 400)), nil).Reason
 	if len(long) > maxReason+len("…") || !strings.HasSuffix(long, "ä…") {

@@ -112,7 +112,7 @@ func (r *rewriter) binary(n *ast.BinaryExpr) {
 		}
 	}
 	t, ok := r.typeOf(operand)
-	if function == "" || !ok {
+	if function == "" || !ok || r.info.Types[n].Value != nil { // a constant may overflow, which does not build
 		return
 	}
 	if b := r.info.Types[operand].Type.Underlying().(*types.Basic); len(ms) == 1 && b.Info()&types.IsString != 0 {
