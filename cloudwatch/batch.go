@@ -38,7 +38,8 @@ type batch struct {
 	target    target
 	entity    string // JSON of the entity that the events belong to; "": none
 	body      []byte
-	head      int // length of what stands before the first event
+	small     []byte // the request compressed
+	head      int    // length of what stands before the first event
 	events    []event
 	bytes     int   // as the service counts them
 	newest    int64 // time of an event
@@ -80,7 +81,7 @@ func (b *batch) like(t target) *batch {
 
 // Free gives the batch back; nothing may use it or its body any more.
 func (b *batch) Free() {
-	if cap(b.body) <= maxPooledBody {
+	if cap(b.body)+cap(b.small) <= maxPooledBody {
 		pool.Put(b)
 	}
 }

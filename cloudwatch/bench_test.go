@@ -57,20 +57,24 @@ func BenchmarkFlush(b *testing.B) {
 	url := startSink(b)
 	chunk := kubernetesChunk(benchRecords)
 	measure := func(b *testing.B, flush func() error) { recordstest.Measure(b, len(chunk), benchRecords, flush) }
-	b.Run("plugin", func(b *testing.B) {
-		p, err := New(quietEnv(), optionsOf(map[string]string{"region": "us-east-2", "endpoint": url,
-			"log_group_name": "group", "log_stream_name": "stream"}))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer p.Close()
-		measure(b, func() error {
-			if r := p.Flush(delivery.Chunk{Tag: "tag", Data: chunk}); r != delivery.OK {
-				return fmt.Errorf("got %v", r)
+	for name, compression := range map[string]string{"plugin": "none", "plugin,gzip": "gzip"} {
+		b.Run(name, func(b *testing.B) {
+			env := quietEnv()
+			p, err := New(env, optionsOf(map[string]string{"region": "us-east-2", "endpoint": url,
+				"log_group_name": "group", "log_stream_name": "stream", "request_compression": compression}))
+			if err != nil {
+				b.Fatal(err)
 			}
-			return nil
+			defer p.Close()
+			measure(b, func() error {
+				if r := p.Flush(delivery.Chunk{Tag: "tag", Data: chunk}); r != delivery.OK {
+					return fmt.Errorf("got %v", r)
+				}
+				return nil
+			})
+			b.ReportMetric(float64(env.Counters.Get(delivery.Bytes))/float64(env.Counters.Get(delivery.Sent)), "sent-B/record")
 		})
-	})
+	}
 	b.Run("sdk", func(b *testing.B) {
 		session, err := awsx.Load(context.Background(), awsx.Options{Region: "us-east-2", Endpoint: url})
 		if err != nil {

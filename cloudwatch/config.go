@@ -43,6 +43,7 @@ type config struct {
 	tooBig         parts.TooBig // what becomes of one that has more
 	outOfRange     outOfRange   // what becomes of events whose time the service does not take
 	letterStream   string       // dead_letter_stream; "": none
+	gzip           bool         // request_compression
 	concurrency    int          // calls in flight within one flush
 }
 
@@ -98,6 +99,7 @@ func parseConfig(s *options.Set) config {
 		tooBig:         parts.ParseTooBig(s),
 		outOfRange:     parseOutOfRange(s),
 		letterStream:   parseLetterStream(s),
+		gzip:           s.OneOf("request_compression", "none", "none", "gzip") == "gzip",
 		concurrency:    s.Int("concurrency", 4, 1, 64),
 	}
 	format := s.OneOf("log_format", "json", "json", "json/emf", "auto")

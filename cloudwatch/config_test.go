@@ -99,6 +99,7 @@ var good = map[string]string{
 	"dead_letter_file":              "", // a file
 	"dead_letter_max_size":          "1M",
 	"log_group_deletion_protection": "on",
+	"request_compression":           "GZIP",
 	"concurrency":                   "64",
 
 	"endpoint":             "http://127.0.0.1:1234/",
@@ -160,7 +161,7 @@ func TestEveryOption(t *testing.T) {
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
 		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, kmsKey: testKMSKey, protect: aws.Bool(true), existing: "update",
 		asked:    retention | groupTags | kmsKey | protection,
-		maxEvent: 262_144, tooBig: parts.Split, outOfRange: outOfRange{true, "late"}, letterStream: "dead", concurrency: 64,
+		maxEvent: 262_144, tooBig: parts.Split, outOfRange: outOfRange{true, "late"}, letterStream: "dead", gzip: true, concurrency: 64,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -210,6 +211,7 @@ var bad = []struct{ option, value, allowed string }{
 	{"dead_letter_max_size", "1K", "a size from 65536 to"},
 	{"out_of_range", "later", "drop, now, stream"},
 	{"out_of_range_stream", "a:b", "up to 512 bytes, without : and *"},
+	{"request_compression", "zstd", "none, gzip"},
 	{"concurrency", "0", "a whole number from 1 to 64"},
 	{"concurrency", "65", "a whole number from 1 to 64"},
 

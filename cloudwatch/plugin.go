@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -18,6 +19,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/compress"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/emf"
 	"aws-for-fluent-bit/internal/fields"
@@ -35,6 +37,7 @@ type Plugin struct {
 	session *awsx.Session
 	client  *cloudwatchlogs.Client
 	headers [2][]awsx.BodyOption // of PutLogEvents calls without and with metrics in them
+	shrink  *compress.Compressor // of requests; nil: none
 	ecs     *ecsMetadata
 	targets *targets
 	pace    delivery.Pace // of the account's quota for PutLogEvents; each stream has one of its own
@@ -61,6 +64,12 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	p.headers[1] = []awsx.BodyOption{awsx.Header("X-Amzn-Logs-Format", "json/emf")}
 	if p.allEMF {
 		p.headers[0] = p.headers[1]
+	}
+	if p.gzip {
+		p.shrink = compress.FastGzip()
+		for i, h := range p.headers {
+			p.headers[i] = append(slices.Clip(h), awsx.Gzip())
+		}
 	}
 	p.targets = newTargets()
 	p.ecs = newECSMetadata(os.Getenv, func(err error) { p.Said.Warn("ecs metadata", "%v", err) })

@@ -280,6 +280,25 @@ func TestLogFormat(t *testing.T) {
 	}
 }
 
+// A compressed request is the same request, also when it is made again, and with
+// the header of metrics.
+func TestRequestCompression(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{KeepBodies: true}, "request_compression", "gzip", "log_format", "json/emf", "log_key", "log")
+	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.Error}, awslocal.Fault{Kind: awslocal.Error, Status: 400, Code: "InvalidSequenceTokenException"})
+	r.flush(delivery.OK, numbered(0, 1000))
+	r.wantOnce("g", "s", 0, 1000)
+	calls := r.srv.Requests("PutLogEvents")
+	for _, call := range calls {
+		if got := call.Header.Get("Content-Encoding") + " " + call.Header.Get("X-Amzn-Logs-Format"); got != "gzip json/emf" || len(call.Body) > 20_000 {
+			t.Errorf("a call of %d bytes with headers %s", len(call.Body), got)
+		}
+	}
+	if got, want := r.Counters.Get(delivery.Bytes), uint64(len(calls[len(calls)-1].Body)); got != want {
+		t.Errorf("%d bytes are counted, want %d, those that went over the wire", got, want)
+	}
+}
+
 func TestUserAgent(t *testing.T) {
 	t.Parallel()
 	for extra, want := range map[string]string{"": "aws-fluent-bit-plugin/", "fleet-7": "aws-fluent-bit-plugin-fleet-7/"} {

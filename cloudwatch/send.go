@@ -310,6 +310,10 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 	}
 	p.Add(delivery.Requests, 1)
 	body := b.request(token)
+	if p.shrink != nil {
+		b.small = p.shrink.Append(b.small[:0], body)
+		body = b.small
+	}
 	headers := p.headers[0]
 	if b.metrics {
 		headers = p.headers[1]

@@ -63,6 +63,15 @@ func New(name string) (*Compressor, error) {
 	return c, nil
 }
 
+// FastGzip returns a Compressor of gzip at its fastest level, for what is only on
+// its way: whole requests.
+func FastGzip() *Compressor {
+	return &Compressor{newEncoder: func() encoder {
+		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // an error is of the level
+		return &gzipEncoder{w: w}
+	}}
+}
+
 // Append adds the compressed form of src to dst. The two must not overlap.
 func (c *Compressor) Append(dst, src []byte) []byte {
 	e, ok := c.encoders.Get().(encoder)
