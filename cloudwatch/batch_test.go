@@ -15,6 +15,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
 // The service on loopback counts for itself and refuses what is one byte over.
@@ -23,7 +24,7 @@ import (
 func TestNumberOfEvents(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ records, calls int }{{10_000, 1}, {10_001, 2}, {9999, 1}, {20_001, 3}}
-	if raceEnabled {
+	if recordstest.Race {
 		tests = tests[:2]
 	}
 	for _, tt := range tests {
@@ -42,7 +43,7 @@ func TestBytesOfBatch(t *testing.T) {
 	t.Parallel()
 	const first = 1_000_000
 	for name, unit := range units {
-		if raceEnabled && name != "plain" && name != "invalid UTF-8" {
+		if recordstest.Race && name != "plain" && name != "invalid UTF-8" {
 			continue // the service takes a second for each
 		}
 		for over := -1; over <= 1; over++ {
@@ -134,7 +135,7 @@ func TestEventSize(t *testing.T) {
 					t.Errorf("got %d bytes ending in %q", len(got), got[len(got)-20:])
 				}
 				r.wantCount(delivery.Truncated, 1)
-				r.log.want(t, "warning", "was cut to option max_event_size, 1000 bytes")
+				r.log.Want(t, "warning", "was cut to option max_event_size, 1000 bytes")
 				r.account(1, 1, 0)
 			})
 		}
@@ -341,7 +342,7 @@ func TestReuse(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(stream)")
 	const rounds, workers = 10, 4
-	parallel(workers, func(w int) {
+	recordstest.Parallel(workers, func(w int) {
 		for round := range rounds {
 			stream := fmt.Sprintf("s%d-%d", w, round%3)
 			var c []byte
@@ -382,7 +383,7 @@ func TestPoolKeepsNoHugeBodies(t *testing.T) {
 // lines that are JSON themselves, to leave a body that is used again.
 func TestFullBatchesArePooled(t *testing.T) {
 	escapes := msgp.AppendString(msgp.AppendString(msgp.AppendMapHeader(nil, 1), "log"), strings.Repeat(`{"level":"info","msg":"ok"}`, 20))
-	for name, body := range map[string][]byte{"kubernetes": appendKubernetesRecord(nil, 1), "json in json": escapes} {
+	for name, body := range map[string][]byte{"kubernetes": kubernetesRecord(t), "json in json": escapes} {
 		b := newBatch(target{"g", "s"}, "")
 		for i := 0; ; i++ {
 			start := b.open(1)
@@ -404,7 +405,7 @@ func TestFullBatchesArePooled(t *testing.T) {
 // TestAllocations bounds what a flush of 1,000 records allocates, HTTP and
 // signing included: nothing of it is by record.
 func TestAllocations(t *testing.T) {
-	if raceEnabled {
+	if recordstest.Race {
 		t.Skip("the race detector allocates, and sync.Pool forgets on purpose")
 	}
 	// A collection would empty the pools, whose buffers were then made anew.

@@ -158,8 +158,8 @@ func TestEntityRejected(t *testing.T) {
 	for i := range 3 {
 		r.flush(delivery.OK, chunkOf(record{int64(i), pod("pod_name", "web")}))
 	}
-	r.log.want(t, "warning", `CloudWatch Logs takes the events for log group "g", stream "s", and not the entity that they belong to (option add_entity): UnsupportedLogGroupType`)
-	r.log.noErrors(t)
+	r.log.Want(t, "warning", `CloudWatch Logs takes the events for log group "g", stream "s", and not the entity that they belong to (option add_entity): UnsupportedLogGroupType`)
+	r.log.NoErrors(t)
 	r.account(3, 3, 0)
 }
 

@@ -38,7 +38,7 @@ func TestNewGroup(t *testing.T) {
 		for _, not := range []string{"DescribeLogGroups", "TagResource", "AssociateKmsKey", "PutLogGroupDeletionProtection"} {
 			r.wantCalls(not, 0)
 		}
-		r.log.none(t, "was there")
+		r.log.None(t, "was there")
 		r.wantOnce("g", "s", 0, 20)
 	}
 }
@@ -67,11 +67,11 @@ func TestExistingGroup(t *testing.T) {
 			r.flush(delivery.OK, numbered(i*10, i*10+10))
 		}
 		wantGroup(t, r, tt.want)
-		r.log.want(t, "info", tt.said)
+		r.log.Want(t, "info", tt.said)
 		if n := r.count("PutRetentionPolicy") + r.count("DescribeLogGroups"); n > 2 {
 			t.Errorf("%s: %d calls, want each once", tt.existing, n)
 		}
-		r.log.noErrors(t)
+		r.log.NoErrors(t)
 		r.account(30, 30, 0)
 	}
 }
@@ -83,10 +83,10 @@ func TestGroupAsAskedFor(t *testing.T) {
 	r.flush(delivery.OK, numbered(0, 10))
 	again := newRigOn(t, r.srv, r.srv.URL, append(allSettings, "existing_group", "update")...)
 	again.flush(delivery.OK, numbered(0, 10))
-	again.log.want(t, "info", `log group "g" was there: its tags set, its retention, KMS key, deletion protection found as asked for (option`)
+	again.log.Want(t, "info", `log group "g" was there: its tags set, its retention, KMS key, deletion protection found as asked for (option`)
 	off := newRigOn(t, r.srv, r.srv.URL, logKey, "log", "log_group_deletion_protection", "off", "existing_group", "update")
 	off.flush(delivery.OK, numbered(0, 10))
-	off.log.want(t, "info", `log group "g" was there: its deletion protection set (option`)
+	off.log.Want(t, "info", `log group "g" was there: its deletion protection set (option`)
 	if g, _ := r.srv.Logs().Group("g"); g.Protected {
 		t.Error("the group is still protected")
 	}
@@ -116,15 +116,15 @@ func TestSettingRefused(t *testing.T) {
 				r.flush(delivery.OK, numbered(0, 10))
 				r.flush(delivery.OK, numbered(10, 20))
 				r.wantCalls(operation, 1)
-				r.log.want(t, "warning", warned, "tries again in a minute")
-				r.log.none(t, "was there")
+				r.log.Want(t, "warning", warned, "tries again in a minute")
+				r.log.None(t, "was there")
 				r.targets.group("g").tried = time.Now().Add(-settleAgain) // no flush is under way
 				r.flush(delivery.OK, numbered(20, 30))
 				wantGroup(t, r, awslocal.LogGroup{Class: "STANDARD", RetentionDays: 30, KMSKeyID: testKMSKey, Protected: true,
 					Tags: map[string]string{"a": "b"}})
-				r.log.want(t, "info", `log group "g" was there`)
+				r.log.Want(t, "info", `log group "g" was there`)
 				r.wantOnce("g", "s", 0, 30)
-				r.log.noErrors(t)
+				r.log.NoErrors(t)
 				r.account(30, 30, 0)
 			})
 		}
@@ -142,7 +142,7 @@ func TestGroupMadePlain(t *testing.T) {
 	r.flush(delivery.OK, numbered(10, 20))
 	wantGroup(t, r, awslocal.LogGroup{Class: "INFREQUENT_ACCESS", RetentionDays: 30, KMSKeyID: testKMSKey})
 	r.wantCalls("CreateLogGroup", 2)
-	r.log.want(t, "warning", `log group "g" was made without its tags, deletion protection: AccessDeniedException`)
+	r.log.Want(t, "warning", `log group "g" was made without its tags, deletion protection: AccessDeniedException`)
 	r.account(20, 20, 0)
 
 	r = newRig(t, awslocal.Config{}, logKey, "log", "log_group_kms_key", testKMSKey)
@@ -182,7 +182,7 @@ func TestDescribedGroup(t *testing.T) {
 		r := newRigOn(t, nil, url, logKey, "log", "new_log_group_tags", "a=b", "existing_group", "update")
 		r.flush(delivery.OK, numbered(0, 10))
 		if tagged == "" {
-			r.log.want(t, "warning", "cannot set the tags", "DescribeLogGroups does not know the log group")
+			r.log.Want(t, "warning", "cannot set the tags", "DescribeLogGroups does not know the log group")
 			if calls("TagResource") != 0 {
 				t.Errorf("%s: another group is tagged", answer)
 			}

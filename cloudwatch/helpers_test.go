@@ -12,115 +12,30 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/tinylib/msgp/msgp"
 
 	"aws-for-fluent-bit/internal/awslocal"
+	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
-// TestMain gives all tests the same credentials, whatever the environment has.
 func TestMain(m *testing.M) {
-	if os.Getenv(sinkEnv) != "" {
-		serveSink()
-		return
-	}
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "ECS_") || strings.HasSuffix(strings.ToUpper(name), "_PROXY") || name == "EKS_POD_EXECUTION_ROLE" {
-			_ = os.Unsetenv(name)
-		}
-	}
-	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID":           testKey,
-		"AWS_SECRET_ACCESS_KEY":       awslocal.DefaultKeys[testKey],
-		"AWS_CONFIG_FILE":             os.DevNull,
-		"AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-		"AWS_EC2_METADATA_DISABLED":   "true",
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
-	}
 	// Most of the tests wait rather than work.
 	flag.Parse()
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	recordstest.Main(m)
 }
 
-const testKey = "AKIDEXAMPLE"
-
-// LOG
-
-// lines is a log that can be looked at.
-type lines struct {
-	mu   sync.Mutex
-	list []string
-}
-
-func (l *lines) Levels() []logrus.Level { return logrus.AllLevels }
-
-func (l *lines) Fire(e *logrus.Entry) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.list = append(l.list, e.Level.String()+" "+e.Message)
-	return nil
-}
-
-// all returns the lines that hold every one of the texts.
-func (l *lines) all(texts ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, line := range l.list {
-		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-// want has exactly one line hold every one of the texts.
-func (l *lines) want(t testing.TB, texts ...string) {
-	t.Helper()
-	if found := l.all(texts...); len(found) != 1 {
-		t.Errorf("got %d lines with %q, want 1, in\n%s", len(found), texts, strings.Join(l.all(), "\n"))
-	}
-}
-
-// none has no line hold the text.
-func (l *lines) none(t testing.TB, text string) {
-	t.Helper()
-	if found := l.all(text); len(found) != 0 {
-		t.Errorf("got %q, want no line with %q", found, text)
-	}
-}
-
-// errors returns the lines that are errors.
-func (l *lines) errors() (found []string) {
-	for _, line := range l.all() {
-		if strings.HasPrefix(line, "error ") {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-// noErrors has no line be an error.
-func (l *lines) noErrors(t testing.TB) {
-	t.Helper()
-	if found := l.errors(); len(found) != 0 {
-		t.Errorf("got %q", found)
-	}
-}
+const testKey = recordstest.TestKey
 
 // THE PLUGIN AND A SERVICE
 
@@ -129,7 +44,7 @@ type rig struct {
 	*Plugin
 	t   testing.TB
 	srv *awslocal.Server // nil if the service is another one
-	log *lines
+	log *recordstest.Lines
 }
 
 // newRig starts an output that writes to log group "g", stream "s" of a service
@@ -153,7 +68,7 @@ func newRigOn(t testing.TB, srv *awslocal.Server, url string, opts ...string) *r
 var opened atomic.Int32
 
 // open starts an output. An option given twice has the later value.
-func open(url string, opts ...string) (*Plugin, *lines, error) {
+func open(url string, opts ...string) (*Plugin, *recordstest.Lines, error) {
 	all := map[string]string{
 		// Of its own for each, or outputs would share what is known of their credentials.
 		"no_proxy": fmt.Sprintf("output-%d.example.com", opened.Add(1)),
@@ -162,19 +77,41 @@ func open(url string, opts ...string) (*Plugin, *lines, error) {
 	for i := 0; i < len(opts); i += 2 {
 		all[opts[i]] = opts[i+1]
 	}
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
-	log := new(lines)
-	logger.AddHook(log)
-	p, err := New(delivery.Env{Name: "cloudwatch.0", Log: logrus.NewEntry(logger), Counters: new(delivery.Counters)}, optionsOf(all))
+	log := new(recordstest.Lines)
+	p, err := New(recordstest.Env("cloudwatch", log, new(delivery.Counters)), optionsOf(all))
 	return p, log, err
+}
+
+// optionsOf is a configuration as a map.
+func optionsOf(m map[string]string) func(string) string {
+	return func(name string) string { return m[name] }
+}
+
+// quietEnv is an environment whose log goes nowhere.
+func quietEnv() delivery.Env {
+	return recordstest.Env("cloudwatch", nil, new(delivery.Counters))
+}
+
+// kubernetesChunk is n records of about 1 KB as the kubernetes filter makes them.
+func kubernetesChunk(n int) []byte {
+	return recordstest.KubernetesChunkAt(uint32(time.Now().Unix()), n)
+}
+
+// kubernetesRecord is the body of one.
+func kubernetesRecord(t testing.TB) []byte {
+	r := chunk.NewReader(kubernetesChunk(1))
+	ev, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev.Body
 }
 
 // flush delivers a chunk and wants a result.
 func (r *rig) flush(want delivery.Result, data []byte) {
 	r.t.Helper()
 	if got := r.Flush(delivery.Chunk{Tag: "tag", Data: data}); got != want {
-		r.t.Errorf("got %v, want %v; log:\n%s", got, want, strings.Join(r.log.all(), "\n"))
+		r.t.Errorf("got %v, want %v; log:\n%s", got, want, strings.Join(r.log.All(), "\n"))
 	}
 }
 
@@ -197,29 +134,11 @@ func (r *rig) wantCount(c delivery.Counter, want int) {
 	}
 }
 
-// account wants the counters to be these, and with them that everything taken
-// in is sent, dropped or pending. What is sent is held against what the service
-// has, less what it got in calls whose answer was lost.
+// account wants the counters to be these. What is sent is held against what the
+// service has, less what it got in calls whose answer was lost.
 func (r *rig) account(in, sent, pending int, dropped ...any) {
 	r.t.Helper()
-	c := r.Counters
-	all := uint64(0)
-	for i := 0; i < len(dropped); i += 2 {
-		why, n := dropped[i].(delivery.Reason), uint64(dropped[i+1].(int))
-		all += n
-		if got := c.Dropped(why); got != n {
-			r.t.Errorf("%d records are dropped as %v, want %d", got, why, n)
-		}
-	}
-	if got := c.DroppedAll(); got != all {
-		r.t.Errorf("%d records are dropped, want %d", got, all)
-	}
-	if c.Get(delivery.In) != uint64(in) || c.Get(delivery.Sent) != uint64(sent) || c.Pending() != uint64(pending) {
-		r.t.Errorf("in %d, sent %d, pending %d, want %d, %d and %d", c.Get(delivery.In), c.Get(delivery.Sent), c.Pending(), in, sent, pending)
-	}
-	if uint64(in) != uint64(sent)+all+uint64(pending) {
-		r.t.Errorf("the account does not add up: %v", c)
-	}
+	recordstest.CheckAccount(r.t, r.Counters, in, sent, pending, dropped...)
 	if r.srv != nil {
 		// The service may need a moment to see that an answer did not arrive.
 		for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -355,15 +274,6 @@ func numbered(first, last int) (c []byte) {
 
 // logKey has the text of line be the message.
 const logKey = "log_key"
-
-// parallel runs f for 0 to n-1 at the same time.
-func parallel(n int, f func(i int)) {
-	var wait sync.WaitGroup
-	for i := range n {
-		wait.Go(func() { f(i) })
-	}
-	wait.Wait()
-}
 
 // peak is the largest number of things that went on at the same time.
 type peak struct{ now, most atomic.Int32 }

@@ -76,7 +76,7 @@ func TestDeadLetters(t *testing.T) {
 		r.account(6, 1, 0, dropped...)
 		r.wantCount(delivery.DeadLetters, 3)
 		r.wantCount(delivery.LostLetters, 2)
-		r.log.want(t, "warning", "dead letters: CloudWatch Logs refuses 1 events", `stream "dead"`)
+		r.log.Want(t, "warning", "dead letters: CloudWatch Logs refuses 1 events", `stream "dead"`)
 	})
 	t.Run("stream of each group", func(t *testing.T) {
 		t.Parallel()
@@ -85,8 +85,8 @@ func TestDeadLetters(t *testing.T) {
 		r.flush(delivery.OK, givenUp())
 		wantLetters(t, "its own", "of-n", "by-n", r.messages("of-n", "dead"), "too_old", "too_large")
 		wantLetters(t, "the default", "", "", r.messages("other", "dead"), "missing_key", "malformed")
-		r.log.none(t, "is missing")
+		r.log.None(t, "is missing")
 		r.wantCount(delivery.DeadLetters, 4)
-		r.log.noErrors(t)
+		r.log.NoErrors(t)
 	})
 }

@@ -100,8 +100,8 @@ func TestNotOnEC2(t *testing.T) {
 	if got := len(r.messages("g", "/fluentbit-default")); got != 6 {
 		t.Errorf("the default stream has %d events", got)
 	}
-	r.log.want(t, "warning", "cannot get the metadata of the EC2 instance")
-	r.log.want(t, `"$(ec2_instance_id)" gives no name: $(ec2_instance_id): the record does not have it, and the EC2 instance is not known`)
+	r.log.Want(t, "warning", "cannot get the metadata of the EC2 instance")
+	r.log.WantOne(t, `"$(ec2_instance_id)" gives no name: $(ec2_instance_id): the record does not have it, and the EC2 instance is not known`)
 }
 
 func TestMetadataRests(t *testing.T) {
@@ -147,7 +147,7 @@ func TestTaskDefinitionInNames(t *testing.T) {
 			t.Errorf("%s has %d events", stream, got)
 		}
 	}
-	if log := strings.Join(r.log.all(), "\n"); strings.Contains(log, "warning") {
+	if log := strings.Join(r.log.All(), "\n"); strings.Contains(log, "warning") {
 		t.Error(log)
 	}
 }

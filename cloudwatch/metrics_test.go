@@ -129,8 +129,8 @@ func TestMetrics(t *testing.T) {
 	if slices.Contains(r.formats(), "") {
 		t.Errorf("got headers %q", r.formats())
 	}
-	r.log.want(t, "info", `metrics of tag "tag" are sent as documents of CloudWatch's embedded metric format`)
-	r.log.want(t, "warning", `1 samples of metrics of tag "tag" have no value and are left out`)
+	r.log.Want(t, "info", `metrics of tag "tag" are sent as documents of CloudWatch's embedded metric format`)
+	r.log.Want(t, "warning", `1 samples of metrics of tag "tag" have no value and are left out`)
 }
 
 // TestMetricsAgain remembers which samples of a chunk are delivered.
@@ -153,7 +153,7 @@ func TestMetricsBroken(t *testing.T) {
 	r := newRig(t, awslocal.Config{})
 	r.flush(delivery.Error, append(slices.Clone(data), data[:100]...))
 	r.account(6, 6, 0)
-	r.log.want(t, "error", "a chunk of tag", "cannot read metrics")
+	r.log.Want(t, "error", "a chunk of tag", "cannot read metrics")
 }
 
 // TestInputMetrics makes documents of the records of the inputs cpu and mem, if

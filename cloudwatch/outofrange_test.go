@@ -55,9 +55,9 @@ func TestOutOfRange(t *testing.T) {
 		r.account(7, 7, 0)
 		r.wantCount(delivery.Retimed, 4)
 		for _, why := range []string{"too_old", "too_new", "expired"} {
-			r.log.want(t, "warning", `stream "s" are `+why, "with the time of sending")
+			r.log.Want(t, "warning", `stream "s" are `+why, "with the time of sending")
 		}
-		r.log.none(t, "left out")
+		r.log.None(t, "left out")
 	}
 }
 
@@ -89,7 +89,7 @@ func TestServicesClock(t *testing.T) {
 		r.wantCalls("PutLogEvents", 2)
 		r.account(10, 0, 0, why, 10)
 		r.wantCount(delivery.Retimed, 10)
-		r.log.want(t, "warning", "left out 10 events", `stream "late"`)
+		r.log.Want(t, "warning", "left out 10 events", `stream "late"`)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestTooBig(t *testing.T) {
 				t.Errorf("got %.60q", got)
 			}
 			r.account(3, 2, 0, delivery.TooLarge, 1)
-			r.log.want(t, "warning", "was dropped: it is larger than option max_event_size, 1000 bytes")
+			r.log.Want(t, "warning", "was dropped: it is larger than option max_event_size, 1000 bytes")
 		})
 	}
 }
@@ -68,7 +68,7 @@ func checkParts(r *rig, parts int) {
 	r.account(3, 3, 0)
 	r.wantCount(delivery.Parted, 1)
 	r.wantCount(delivery.Truncated, 0)
-	r.log.want(r.t, "warning", "is larger than option max_event_size, 1000 bytes, and is sent in parts")
+	r.log.Want(r.t, "warning", "is larger than option max_event_size, 1000 bytes, and is sent in parts")
 }
 
 // TestPartsOfACall has parts go out in several calls, and only those of the call

@@ -36,11 +36,11 @@ func TestLogKeys(t *testing.T) {
 		if missing == "drop" {
 			r.account(6, 4, 0, delivery.MissingKey, 2)
 			r.wantCount(delivery.SentWhole, 0)
-			r.log.want(t, "warning", `it has no key "log, msg, $deep['er'][1]['text']", which option log_key names`)
+			r.log.Want(t, "warning", `it has no key "log, msg, $deep['er'][1]['text']", which option log_key names`)
 		} else {
 			r.account(6, 6, 0)
 			r.wantCount(delivery.SentWhole, 2)
-			r.log.none(t, "log_key")
+			r.log.None(t, "log_key")
 		}
 	}
 }

@@ -20,14 +20,14 @@ import (
 func TestWholeRecord(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, awslocal.Config{})
-	body := appendKubernetesRecord(nil, 7)
+	body := kubernetesRecord(t)
 	r.flush(delivery.OK, chunkOf(record{-5, msgp.Raw(body)}, record{0, map[string]any{}}))
 	events := r.srv.Logs().Stream("g", "s").Events()
 	if len(events) != 2 || events[0].Timestamp != now.UnixMilli()-5 || events[1].Message != "{}" {
 		t.Fatalf("got %+v", events)
 	}
 	got := events[0].Message
-	if !json.Valid([]byte(got)) || !strings.HasPrefix(got, `{"log":"10.1.128.166 - - [19/Dec/2019:17:41:12 +0000] \"GET /api/v1/items/00000007?limit=20 HTTP/1.1\" 200 612`) ||
+	if !json.Valid([]byte(got)) || !strings.HasPrefix(got, `{"log":"10.1.128.166 - - [19/Dec/2019:17:41:12 +0000] \"GET /api/v1/items/00000000?limit=20 HTTP/1.1\" 200 612`) ||
 		!strings.HasSuffix(got, `"annotations":{"fluentbit.io/parser":"nginx","kubernetes.io/psp":"eks.privileged"}}}`) {
 		t.Errorf("got %s", got)
 	}
@@ -74,7 +74,7 @@ func TestLogKey(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	r.account(len(records), len(want), 0, delivery.Empty, 2, delivery.MissingKey, 2)
-	r.log.want(t, "warning", `it has no key "log", which option log_key names`)
+	r.log.Want(t, "warning", `it has no key "log", which option log_key names`)
 }
 
 // TestNothingToSend makes no call.
@@ -117,8 +117,8 @@ func TestBadRecords(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	r.account(6, 3, 0, delivery.Malformed, 3)
-	r.log.want(t, "warning", `a record of tag "tag" was dropped`)
-	r.log.none(t, "no time\"") // record contents
+	r.log.Want(t, "warning", `a record of tag "tag" was dropped`)
+	r.log.None(t, "no time\"") // record contents
 }
 
 // TestBrokenChunk sends what comes before the place from which on the chunk
@@ -135,9 +135,9 @@ func TestBrokenChunk(t *testing.T) {
 		r.wantOnce("g", "s", 0, 100)
 		r.account(100, 100, 0)
 		// Of a record that is cut the message names the value that is not whole.
-		r.log.want(t, "error", `a chunk of tag "tag" is given up`, fmt.Sprintf("which begins at byte %d", len(good)))
+		r.log.Want(t, "error", `a chunk of tag "tag" is given up`, fmt.Sprintf("which begins at byte %d", len(good)))
 		if name == "no msgpack" {
-			r.log.want(t, fmt.Sprintf("cannot read msgpack at byte %d", len(good)))
+			r.log.WantOne(t, fmt.Sprintf("cannot read msgpack at byte %d", len(good)))
 		}
 	}
 }
@@ -222,7 +222,7 @@ func TestTemplates(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	r.wantCount(delivery.DefaultName, 2)
-	r.log.want(t, "warning", `option log_group_name: "/k8s/$(kubernetes['namespace'])" gives no name`, "option default_log_group_name is used instead")
+	r.log.Want(t, "warning", `option log_group_name: "/k8s/$(kubernetes['namespace'])" gives no name`, "option default_log_group_name is used instead")
 	r.account(5, 5, 0)
 }
 
@@ -243,7 +243,7 @@ func TestMissingTemplateKey(t *testing.T) {
 	for range 5 {
 		r.flush(delivery.OK, numbered(0, 1000))
 	}
-	if got := r.log.all("nowhere"); len(got) != 1 {
+	if got := r.log.All("nowhere"); len(got) != 1 {
 		t.Errorf("got %q", got)
 	}
 	r.wantCount(delivery.DefaultName, 5000)
@@ -353,7 +353,7 @@ func TestRole(t *testing.T) {
 	if n := sts.Counts("AssumeRole").Requests; n == 0 {
 		t.Error("sts_endpoint was not asked")
 	}
-	r.log.want(t, "error", "cannot send events")
+	r.log.Want(t, "error", "cannot send events")
 }
 
 // TestRoleNotTrusted makes no call for events, and keeps them.
@@ -364,8 +364,8 @@ func TestRoleNotTrusted(t *testing.T) {
 	r := newRigOn(t, srv, srv.URL, "sts_endpoint", srv.URL, "role_arn", role, "external_id", "another", "retry_budget", "200ms")
 	r.flush(delivery.Retry, numbered(0, 3))
 	r.wantCalls("PutLogEvents", 0)
-	r.log.want(t, "error", "cannot send events", "AccessDenied")
-	r.log.none(t, "another")
+	r.log.Want(t, "error", "cannot send events", "AccessDenied")
+	r.log.None(t, "another")
 	r.account(3, 0, 3)
 }
 
@@ -444,5 +444,5 @@ func TestCloseTwoOutputs(t *testing.T) {
 	a.Close()
 	b.flush(delivery.OK, numbered(1, 2))
 	b.wantOnce("g", "s", 0, 2)
-	a.log.want(t, "info", "account: in 1, sent 1")
+	a.log.Want(t, "info", "account: in 1, sent 1")
 }

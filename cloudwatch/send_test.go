@@ -14,6 +14,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
 // always is a fault that every call meets.
@@ -59,8 +60,8 @@ func TestRejectedEvents(t *testing.T) {
 		sent := n - tt.tooOld - tt.expired - tt.tooNew
 		r.account(2*n, 2*sent, 0, delivery.TooOld, 2*tt.tooOld, delivery.Expired, 2*tt.expired, delivery.TooNew, 2*tt.tooNew)
 		for why, k := range map[delivery.Reason]int{delivery.TooOld: tt.tooOld, delivery.Expired: tt.expired, delivery.TooNew: tt.tooNew} {
-			if lines := r.log.all("warning", fmt.Sprintf("left out %d events", k), `log group "g", stream "s": `+why.String()); k > 0 && len(lines) != 1 {
-				t.Errorf("%s: %d %v, got the lines %q", tt.answer, k, why, r.log.all())
+			if lines := r.log.All("warning", fmt.Sprintf("left out %d events", k), `log group "g", stream "s": `+why.String()); k > 0 && len(lines) != 1 {
+				t.Errorf("%s: %d %v, got the lines %q", tt.answer, k, why, r.log.All())
 			}
 		}
 		if t.Failed() {
@@ -147,8 +148,8 @@ func TestSequenceTokens(t *testing.T) {
 	r.wantOnce("g", "s", 0, 40)
 	r.wantCount(delivery.Failed, 1)
 	r.wantCount(delivery.Resent, 10)
-	r.log.want(t, "warning", "the endpoint asks for sequence tokens")
-	r.log.none(t, "is made again")
+	r.log.Want(t, "warning", "the endpoint asks for sequence tokens")
+	r.log.None(t, "is made again")
 
 	// Made anew, the stream begins without a token.
 	r.srv.Logs().DeleteStream("g", "s")
@@ -168,7 +169,7 @@ func TestSequenceTokensWithWorkers(t *testing.T) {
 	t.Parallel()
 	const workers, rounds, size = 8, 5, 20
 	r := newRig(t, awslocal.Config{SequenceTokens: true, Latency: time.Millisecond}, logKey, "log")
-	parallel(workers, func(w int) {
+	recordstest.Parallel(workers, func(w int) {
 		for round := range rounds {
 			var c []byte
 			for i := range size {
@@ -182,7 +183,7 @@ func TestSequenceTokensWithWorkers(t *testing.T) {
 	if n := r.Get(delivery.Failed); n > workers+2 {
 		t.Errorf("%d calls failed for their token", n)
 	}
-	r.log.noErrors(t)
+	r.log.NoErrors(t)
 	r.account(workers*rounds*size, workers*rounds*size, 0)
 }
 
@@ -191,7 +192,7 @@ func TestTwoWritersWithTokens(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t, awslocal.Config{SequenceTokens: true})
 	a, b := newRigOn(t, srv, srv.URL, logKey, "log"), newRigOn(t, srv, srv.URL, logKey, "log")
-	parallel(2, func(w int) {
+	recordstest.Parallel(2, func(w int) {
 		for i := range 20 {
 			[]*rig{a, b}[w].flush(delivery.OK, numbered(w*1000+i, w*1000+i+1))
 		}
@@ -199,7 +200,7 @@ func TestTwoWritersWithTokens(t *testing.T) {
 	if got := srv.Logs().Stream("g", "s").Len(); got != 40 {
 		t.Errorf("%d events arrived", got)
 	}
-	a.log.noErrors(t)
+	a.log.NoErrors(t)
 }
 
 // TestDataAlreadyAccepted has the answer to a call be lost where the service
@@ -266,11 +267,11 @@ func TestEndlessInvalidSequenceToken(t *testing.T) {
 		refusal(w, 400, "InvalidSequenceTokenException", "expectedSequenceToken", fmt.Sprint(n))
 	})
 	r := newRigOn(t, nil, url, "retry_budget", "300ms")
-	parallel(4, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
+	recordstest.Parallel(4, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
 	if n := calls("PutLogEvents"); n > 4*12 {
 		t.Errorf("%d calls were made", n)
 	}
-	r.log.want(t, "error", "cannot send events", "InvalidSequenceTokenException")
+	r.log.Want(t, "error", "cannot send events", "InvalidSequenceTokenException")
 	r.account(4, 0, 4)
 }
 
@@ -282,7 +283,7 @@ func TestTurnIsWaitedForOnlySoLong(t *testing.T) {
 	r.targets.stream(target{"g", "s"}).expect("", true) // as after a call that was refused for its token
 	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.Hang}))
 	began := time.Now()
-	parallel(8, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
+	recordstest.Parallel(8, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
 	// One after the other they would take 8 s.
 	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("took %v", took)
@@ -355,7 +356,7 @@ func TestPassingFaults(t *testing.T) {
 			}
 			r.wantOnce("g", "s", 0, 30, twice...)
 			r.account(30, 30, 0)
-			r.log.noErrors(t)
+			r.log.NoErrors(t)
 			if tt.fault.Kind == awslocal.Throttle || tt.fault.Status == 429 {
 				r.wantCount(delivery.Throttled, 1)
 				r.wantCount(delivery.Failed, 0)
@@ -399,7 +400,7 @@ func TestLastingFaults(t *testing.T) {
 			if n := r.srv.Counts("PutLogEvents").Requests; n < 3 || n > 12 {
 				t.Errorf("%d calls were made", n)
 			}
-			r.log.want(t, "error", `cannot send events to log group "g", stream "s1", and has fluent bit bring them again: `)
+			r.log.Want(t, "error", `cannot send events to log group "g", stream "s1", and has fluent bit bring them again: `)
 
 			r.srv.ClearFaults()
 			before := r.count("PutLogEvents")
@@ -417,7 +418,7 @@ func TestLastingFaults(t *testing.T) {
 			r.wantCount(delivery.Skipped, 20)
 			r.wantCount(delivery.Retries, 1)
 			r.account(30, 30, 0)
-			r.log.want(t, "info", `events reach log group "g", stream "s1" again`)
+			r.log.Want(t, "info", `events reach log group "g", stream "s1" again`)
 		})
 	}
 }
@@ -467,7 +468,7 @@ func TestDeadEndpointWithManyStreams(t *testing.T) {
 	if n := r.count("PutLogEvents"); n > 8 {
 		t.Errorf("%d calls were made", n)
 	}
-	if lines := r.log.errors(); len(lines) != 1 {
+	if lines := r.log.Errors(); len(lines) != 1 {
 		t.Errorf("got %q", lines)
 	}
 	r.account(200, 0, 200)
@@ -507,7 +508,7 @@ func TestThrottledWorkers(t *testing.T) {
 	r := newRig(t, awslocal.Config{}, logKey, "log", "retry_budget", "500ms")
 	r.srv.Logs().CreateStream("g", "s")
 	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.Throttle}))
-	parallel(workers, func(w int) { r.flush(delivery.Retry, numbered(w*10, w*10+10)) })
+	recordstest.Parallel(workers, func(w int) { r.flush(delivery.Retry, numbered(w*10, w*10+10)) })
 	// Each of them alone would make some six calls in that time.
 	if n := r.count("PutLogEvents"); n > 4*workers {
 		t.Errorf("%d calls were made", n)
@@ -516,10 +517,10 @@ func TestThrottledWorkers(t *testing.T) {
 	r.srv.ClearFaults()
 	r.Plugin.pace = delivery.Pace{} // as after some calm seconds
 	r.targets = newTargets()
-	parallel(workers, func(w int) { r.flush(delivery.OK, numbered(w*10, w*10+10)) })
+	recordstest.Parallel(workers, func(w int) { r.flush(delivery.OK, numbered(w*10, w*10+10)) })
 	r.wantOnce("g", "s", 0, workers*10)
 	r.account(workers*10, workers*10, 0)
-	r.log.want(t, "warning", "CloudWatch Logs holds requests back")
+	r.log.Want(t, "warning", "CloudWatch Logs holds requests back")
 }
 
 // TestPaceOfOneStream holds one stream back, and no other.
@@ -608,7 +609,7 @@ func TestExpiredCredentials(t *testing.T) {
 	if !r.srv.STS().Expire(first) {
 		t.Fatal("not expired")
 	}
-	parallel(4, func(w int) { r.flush(delivery.OK, numbered(10+w*10, 20+w*10)) })
+	recordstest.Parallel(4, func(w int) { r.flush(delivery.OK, numbered(10+w*10, 20+w*10)) })
 	if got := r.signer().AccessKeyID; got == first {
 		t.Error("the credentials are the same")
 	}
@@ -636,13 +637,13 @@ func TestAccessDenied(t *testing.T) {
 	r.flush(delivery.Retry, numbered(0, 30))
 	r.flush(delivery.Retry, numbered(0, 30))
 	r.wantCalls("PutLogEvents", 60)
-	if lines := r.log.all("AccessDeniedException"); len(lines) != 1 || !strings.HasPrefix(lines[0], "error cannot send events to log group") {
+	if lines := r.log.All("AccessDeniedException"); len(lines) != 1 || !strings.HasPrefix(lines[0], "error cannot send events to log group") {
 		t.Errorf("got %q", lines)
 	}
 	r.account(30, 0, 30)
 	r.srv.ClearFaults()
 	r.flush(delivery.OK, numbered(0, 30))
-	r.log.want(t, "info", " again (after failing 60 times)")
+	r.log.Want(t, "info", " again (after failing 60 times)")
 	r.account(30, 30, 0)
 }
 
@@ -654,8 +655,8 @@ func TestOneStreamFailsForGood(t *testing.T) {
 	for range 5 {
 		r.flush(delivery.Retry, numbered(0, 10))
 	}
-	r.log.want(t, "error", "stream \""+message(0)+"\"")
-	r.log.none(t, "again (after")
+	r.log.Want(t, "error", "stream \""+message(0)+"\"")
+	r.log.None(t, "again (after")
 	r.account(10, 9, 1)
 }
 
@@ -688,8 +689,8 @@ func TestOneBadEvent(t *testing.T) {
 			t.Errorf("%v: %d calls were made, want %d at most", bad, n, most)
 		}
 		r.account(300, 300-len(bad), 0, delivery.Refused, len(bad))
-		r.log.want(t, "warning", "CloudWatch Logs refuses 1 events", "Log event too large")
-		r.log.noErrors(t)
+		r.log.Want(t, "warning", "CloudWatch Logs refuses 1 events", "Log event too large")
+		r.log.NoErrors(t)
 	}
 }
 
@@ -767,7 +768,7 @@ func TestPanic(t *testing.T) {
 		whole := r.client
 		r.client = nil
 		r.flush(delivery.Retry, c)
-		r.log.want(t, "error a panic while sending a chunk of tag \"tag\"", "nil pointer")
+		r.log.WantOne(t, "error a panic while sending a chunk of tag \"tag\"", "nil pointer")
 		r.account(50, 0, 50)
 		r.client = whole
 		r.flush(delivery.OK, c)
@@ -840,7 +841,7 @@ func TestWorkers(t *testing.T) {
 					rigs = append(rigs, newRigOn(t, srv, srv.URL, logKey, "log", "log_group_name", fmt.Sprint("g", i), "log_stream_name", "$(stream)",
 						"retry_budget", "2s", "concurrency", "3"))
 				}
-				parallel(2*workers, func(w int) {
+				recordstest.Parallel(2*workers, func(w int) {
 					r, w := rigs[w%2], w/2
 					rng := rand.New(rand.NewPCG(uint64(w), 1))
 					for k := range chunks {

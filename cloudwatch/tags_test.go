@@ -34,7 +34,7 @@ func TestTagTemplates(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", team, got.Tags, want)
 		}
 	}
-	r.log.want(t, "warning", `option new_log_group_tags: a log group gets no tag "gone": $(gone): the record has no such text`)
+	r.log.Want(t, "warning", `option new_log_group_tags: a log group gets no tag "gone": $(gone): the record has no such text`)
 	r.account(40, 40, 0)
 }
 

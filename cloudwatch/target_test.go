@@ -12,6 +12,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
 // TestCreateOnDemand makes group and stream in the flush that finds them missing.
@@ -32,8 +33,8 @@ func TestCreateOnDemand(t *testing.T) {
 	r.wantCalls("CreateLogStream", 2) // the first one finds no group
 	r.wantCalls("PutLogEvents", 4)    // the first one finds no stream
 	r.wantCount(delivery.Failed, 0)   // that is no failure
-	r.log.want(t, "info", `created log group "g"`)
-	r.log.noErrors(t)
+	r.log.Want(t, "info", `created log group "g"`)
+	r.log.NoErrors(t)
 	r.account(30, 30, 0)
 }
 
@@ -103,8 +104,8 @@ func TestRetentionFails(t *testing.T) {
 					t.Errorf("the retention is %d", g.RetentionDays)
 				}
 				r.wantOnce("g", "s", 0, 60)
-				r.log.want(t, "warning", `cannot set the retention of log group "g" to 30 days, and tries again in a minute`)
-				r.log.noErrors(t)
+				r.log.Want(t, "warning", `cannot set the retention of log group "g" to 30 days, and tries again in a minute`)
+				r.log.NoErrors(t)
 				r.account(60, 60, 0)
 			})
 		}
@@ -146,12 +147,12 @@ func TestSwitchedOff(t *testing.T) {
 			if !tt.groupThere {
 				what = "group"
 			}
-			r.log.want(t, "error", `cannot send events to log group "g", stream "s"`, "The specified log "+what+" does not exist.", "and option "+tt.option+" is off")
+			r.log.Want(t, "error", `cannot send events to log group "g", stream "s"`, "The specified log "+what+" does not exist.", "and option "+tt.option+" is off")
 			r.account(10, 0, 10)
 			r.srv.Logs().CreateStream("g", "s")
 			r.flush(delivery.OK, c)
 			r.wantOnce("g", "s", 0, 10)
-			r.log.want(t, "info", `events reach log group "g", stream "s" again (after failing 5 times)`)
+			r.log.Want(t, "info", `events reach log group "g", stream "s" again (after failing 5 times)`)
 			r.account(10, 10, 0)
 		})
 	}
@@ -211,7 +212,7 @@ func TestCreateRace(t *testing.T) {
 			t.Fatal(err)
 		}
 		round := &rig{Plugin: p, t: t, srv: r.srv, log: log}
-		parallel(workers, func(w int) {
+		recordstest.Parallel(workers, func(w int) {
 			var c []byte
 			for k := range 10 {
 				c = appendRecord(c, now, map[string]any{"stream": fmt.Sprint("s", k%5), "log": message(w*10 + k)})
@@ -225,7 +226,7 @@ func TestCreateRace(t *testing.T) {
 				t.Errorf("%s stream %d has %d events", group, k, n)
 			}
 		}
-		log.noErrors(t)
+		log.NoErrors(t)
 	}
 	if got := records[rounds-1]; got != workers*10*rounds {
 		t.Errorf("%d events arrived", got)
@@ -261,8 +262,8 @@ func TestAlreadyExists(t *testing.T) {
 			t.Errorf("%s was called %d times, want %d", operation, got, want)
 		}
 	}
-	r.log.none(t, "created")
-	r.log.none(t, "is made again")
+	r.log.None(t, "created")
+	r.log.None(t, "is made again")
 	r.wantCount(delivery.Failed, 0)
 	r.account(5, 5, 0)
 }
@@ -301,7 +302,7 @@ func TestCreateFails(t *testing.T) {
 				r.flush(tt.result, c)
 				if tt.result == delivery.Retry {
 					r.account(10, 0, 10)
-					r.log.want(t, "error", "cannot send events", "cannot create the log ", tt.code)
+					r.log.Want(t, "error", "cannot send events", "cannot create the log ", tt.code)
 					r.wantCalls(operation, 1)
 					r.flush(delivery.OK, c)
 				}
@@ -357,7 +358,7 @@ func TestNeverThere(t *testing.T) {
 	if got := calls("PutLogEvents"); got > 12 {
 		t.Errorf("PutLogEvents was called %d times", got)
 	}
-	r.log.want(t, "error", "cannot send events")
+	r.log.Want(t, "error", "cannot send events")
 	r.account(5, 0, 5)
 }
 
@@ -411,7 +412,7 @@ func TestThrottledMaking(t *testing.T) {
 	r.making = delivery.Pace{} // as after some calm seconds
 	for tries := 1; r.Flush(delivery.Chunk{Tag: "tag", Data: c}) != delivery.OK; tries++ {
 		if tries == 20 { // on a busy machine the budget may not do for all of them
-			t.Fatalf("the chunk does not get through; log:\n%s", strings.Join(r.log.all(), "\n"))
+			t.Fatalf("the chunk does not get through; log:\n%s", strings.Join(r.log.All(), "\n"))
 		}
 	}
 	if n := len(r.srv.Logs().Streams()); n != 21 {
@@ -428,7 +429,7 @@ func TestMakingIsWaitedForOnlySoLong(t *testing.T) {
 	r.srv.Logs().CreateGroup("g")
 	r.srv.SetFaults("CreateLogStream", always(awslocal.Fault{Kind: awslocal.Hang}))
 	began := time.Now()
-	parallel(8, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
+	recordstest.Parallel(8, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
 	// One after the other they would take 8 s and more.
 	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("took %v", took)
@@ -446,7 +447,7 @@ func TestMakingIsWaitedForOnlySoLong(t *testing.T) {
 func TestManyTargets(t *testing.T) {
 	t.Parallel()
 	n := 500
-	if raceEnabled {
+	if recordstest.Race {
 		n = 100
 	}
 	r := newRig(t, awslocal.Config{}, logKey, "log", "log_group_name", "$(name)", "log_stream_name", "$(name)")
@@ -477,7 +478,7 @@ func TestManyTargets(t *testing.T) {
 			time.Sleep(time.Millisecond / 10)
 		}
 	})
-	parallel(2, func(w int) { r.flush(delivery.OK, chunk(w)) })
+	recordstest.Parallel(2, func(w int) { r.flush(delivery.OK, chunk(w)) })
 	close(stop)
 	wait.Wait()
 	for i := range n {
@@ -548,7 +549,7 @@ func TestFluentBitEnds(t *testing.T) {
 				srv.SetFaults(operation, always(awslocal.Fault{Kind: awslocal.Hang}))
 				time.AfterFunc(50*time.Millisecond, func() { ending.Store(true) })
 				began := time.Now()
-				parallel(4, func(w int) {
+				recordstest.Parallel(4, func(w int) {
 					if got := p.Flush(delivery.Chunk{Tag: "tag", Data: numbered(w+2, w+3)}); got != delivery.Retry {
 						t.Errorf("got %v", got)
 					}

@@ -81,8 +81,8 @@ func sinkAnswerCBOR(n int) string {
 	return "\xbf\x71FailedRecordCount\x00\x67Records\x9f" + strings.Repeat(result, n) + "\xff\xff"
 }
 
-// startSink returns the URL of a sink process, which ends with the benchmark.
-func startSink(b *testing.B) string {
+// StartSink returns the URL of a sink process, which ends with the benchmark.
+func StartSink(b *testing.B) string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), sinkEnv+"=1")
@@ -114,15 +114,18 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-const (
-	callRecords  = 500
-	benchRecords = 1000
-)
+const callRecords = 500
+
+// BenchRecords is the number of records in the chunks of benchmarks.
+const BenchRecords = 1000
 
 // KubernetesChunk is n records of about 1 KB as the kubernetes filter makes them.
-func KubernetesChunk(n int) (c []byte) {
+func KubernetesChunk(n int) []byte { return KubernetesChunkAt(Second, n) }
+
+// KubernetesChunkAt is that, with records of one time.
+func KubernetesChunkAt(sec uint32, n int) (c []byte) {
 	for i := range n {
-		c = AppendRecord(c, Second, Map{
+		c = AppendRecord(c, sec, Map{
 			"log", fmt.Sprintf(`10.1.128.166 - - [19/Dec/2019:17:41:12 +0000] "GET /api/v1/items/%08d?limit=20 HTTP/1.1" 200 612 "https://shop.example.com/cart" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36" "52.95.4.2"`+"\n", i),
 			"stream", "stdout",
 			"time", "2019-12-19T17:41:12.70630778Z",
@@ -174,9 +177,9 @@ func Measure(b *testing.B, bytes, records int, flush func() error) {
 // of the service: this plugin's in each variant, and peer's, which is given the
 // service's URL and the texts of a call's records.
 func (s *Subject) BenchmarkFlush(b *testing.B, variants []Variant, peer func(url string) (put func(texts [][]byte) error)) {
-	url := startSink(b)
-	chunk := KubernetesChunk(benchRecords)
-	measure := func(b *testing.B, flush func() error) { Measure(b, len(chunk), benchRecords, flush) }
+	url := StartSink(b)
+	chunk := KubernetesChunk(BenchRecords)
+	measure := func(b *testing.B, flush func() error) { Measure(b, len(chunk), BenchRecords, flush) }
 	for _, v := range variants {
 		b.Run(v.Name, func(b *testing.B) {
 			r := s.StartAt(b, url, v.Options...)
@@ -190,7 +193,16 @@ func (s *Subject) BenchmarkFlush(b *testing.B, variants []Variant, peer func(url
 	}
 	b.Run("sdk", func(b *testing.B) {
 		put := peer(url)
-		measure(b, func() error { return flushWithSDK(put, chunk) })
+		measure(b, func() error {
+			var texts [][]byte
+			return DecodeWithSDK(chunk, func(_ time.Time, text []byte) (err error) {
+				texts = append(texts, append(text, '\n'))
+				if len(texts) == callRecords {
+					err, texts = put(texts), nil
+				}
+				return err
+			})
+		})
 	})
 }
 

@@ -4,21 +4,21 @@ package recordstest
 
 import (
 	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/fluent/fluent-bit-go/output"
 	jsoniter "github.com/json-iterator/go"
 )
 
-// flushWithSDK does what a plugin does that is written with fluent-bit-go,
-// json-iterator and the SDK alone.
-func flushWithSDK(put func(texts [][]byte) error, chunk []byte) error {
+// DecodeWithSDK does what a plugin does that is written with fluent-bit-go and
+// json-iterator alone: it calls each with the records' times and texts.
+func DecodeWithSDK(chunk []byte, each func(at time.Time, text []byte) error) error {
 	dec := output.NewDecoder(unsafe.Pointer(&chunk[0]), len(chunk))
 	json := jsoniter.ConfigCompatibleWithStandardLibrary
-	var texts [][]byte
 	n := 0
 	for {
-		ret, _, record := output.GetRecord(dec)
+		ret, ts, record := output.GetRecord(dec)
 		if ret != 0 {
 			break
 		}
@@ -26,15 +26,16 @@ func flushWithSDK(put func(texts [][]byte) error, chunk []byte) error {
 		if err != nil {
 			return err
 		}
-		texts = append(texts, append(text, '\n'))
-		if n++; len(texts) == callRecords {
-			if err := put(texts); err != nil {
-				return err
-			}
-			texts = nil
+		at := time.Now()
+		if t, ok := ts.(output.FLBTime); ok {
+			at = t.Time
 		}
+		if err := each(at, text); err != nil {
+			return err
+		}
+		n++
 	}
-	if n != benchRecords || len(texts) > 0 {
+	if n != BenchRecords {
 		return fmt.Errorf("decoded %d records", n)
 	}
 	return nil

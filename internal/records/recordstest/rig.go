@@ -135,13 +135,29 @@ func (l *Lines) Want(t testing.TB, level string, texts ...string) {
 	}
 }
 
+// WantOne has exactly one line hold every one of the texts, whatever its level.
+func (l *Lines) WantOne(t testing.TB, texts ...string) {
+	t.Helper()
+	if found := l.All(texts...); len(found) != 1 {
+		t.Errorf("got %d lines with %q, want 1, in\n%s", len(found), texts, strings.Join(l.All(), "\n"))
+	}
+}
+
+// Errors are the lines of level error.
+func (l *Lines) Errors() (found []string) {
+	for _, line := range l.All() {
+		if strings.HasPrefix(line, "error ") {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
 // NoErrors has no line be of level error.
 func (l *Lines) NoErrors(t testing.TB) {
 	t.Helper()
-	for _, line := range l.All() {
-		if strings.HasPrefix(line, "error ") {
-			t.Errorf("got %q, want no error", line)
-		}
+	if found := l.Errors(); len(found) != 0 {
+		t.Errorf("got %q, want no error", found)
 	}
 }
 
@@ -280,26 +296,32 @@ func (r *Rig) WantCount(c delivery.Counter, want int) {
 	}
 }
 
-// Account wants the counters to be these, and with them that everything taken
-// in is sent, dropped or pending. dropped are reasons and numbers in turns.
+// Account wants the counters to be these, see CheckAccount.
 func (r *Rig) Account(in, sent, pending int, dropped ...any) {
 	r.t.Helper()
+	CheckAccount(r.t, r.Counters, in, sent, pending, dropped...)
+}
+
+// CheckAccount wants counters to be these, and with them that everything taken in
+// is sent, dropped or pending. dropped are reasons and numbers in turns.
+func CheckAccount(t testing.TB, c *delivery.Counters, in, sent, pending int, dropped ...any) {
+	t.Helper()
 	all := uint64(0)
 	for i := 0; i < len(dropped); i += 2 {
 		why, n := dropped[i].(delivery.Reason), uint64(dropped[i+1].(int))
 		all += n
-		if got := r.Dropped(why); got != n {
-			r.t.Errorf("%d records are dropped as %v, want %d", got, why, n)
+		if got := c.Dropped(why); got != n {
+			t.Errorf("%d records are dropped as %v, want %d", got, why, n)
 		}
 	}
-	if got := r.DroppedAll(); got != all {
-		r.t.Errorf("%d records are dropped, want %d", got, all)
+	if got := c.DroppedAll(); got != all {
+		t.Errorf("%d records are dropped, want %d", got, all)
 	}
-	if r.Get(delivery.In) != uint64(in) || r.Get(delivery.Sent) != uint64(sent) || r.Pending() != uint64(pending) {
-		r.t.Errorf("in %d, sent %d, pending %d, want %d, %d and %d", r.Get(delivery.In), r.Get(delivery.Sent), r.Pending(), in, sent, pending)
+	if c.Get(delivery.In) != uint64(in) || c.Get(delivery.Sent) != uint64(sent) || c.Pending() != uint64(pending) {
+		t.Errorf("in %d, sent %d, pending %d, want %d, %d and %d", c.Get(delivery.In), c.Get(delivery.Sent), c.Pending(), in, sent, pending)
 	}
 	if uint64(in) != uint64(sent)+all+uint64(pending) {
-		r.t.Errorf("the account does not add up: %v", r.Counters)
+		t.Errorf("the account does not add up: %v", c)
 	}
 }
 
