@@ -21,7 +21,9 @@ import (
 func BenchmarkFlush(b *testing.B) {
 	url := recordstest.StartSink(b)
 	chunk := kubernetesChunk(recordstest.BenchRecords)
-	measure := func(b *testing.B, flush func() error) { recordstest.Measure(b, len(chunk), recordstest.BenchRecords, flush) }
+	measure := func(b *testing.B, flush func() error) {
+		recordstest.Measure(b, len(chunk), recordstest.BenchRecords, flush)
+	}
 	for name, compression := range map[string]string{"plugin": "none", "plugin,gzip": "gzip"} {
 		b.Run(name, func(b *testing.B) {
 			env := quietEnv()
