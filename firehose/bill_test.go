@@ -5,6 +5,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/records"
 	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
@@ -33,4 +34,13 @@ func TestCostOfSmallRecords(t *testing.T) {
 		r.Want(delivery.OK, recordstest.Sized(500, 4<<10))
 	}
 	r.Log.None(t, "cost")
+}
+
+// TestAdvice gives it from half as much again on.
+func TestAdvice(t *testing.T) {
+	for rounded, want := range map[int]bool{149: false, 150: true} {
+		if got := new(Plugin).advice(records.Billed{Records: 1, Bytes: 100, Rounded: [2]int{rounded, rounded}}); (got != "") != want {
+			t.Errorf("%d bytes billed for 100: got %q", rounded, got)
+		}
+	}
 }

@@ -1,8 +1,10 @@
 package firehose
 
 import (
+	"context"
 	"testing"
 
+	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/records/recordstest"
 )
@@ -27,5 +29,17 @@ func TestPanicAtTheEnd(t *testing.T) {
 	log.Want(t, "error", "a panic while sending a chunk of tag \"tag\"")
 	if counters.Pending() != 1 {
 		t.Errorf("the account: %v", counters)
+	}
+}
+
+// TestLettersFit: a dead letter takes no more than a record may have, with its newline.
+func TestLettersFit(t *testing.T) {
+	session, err := awsx.Load(context.Background(), awsx.Options{Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if got := new(Plugin).kind(session).Letters.Bytes; got != 1_024_000-1 {
+		t.Errorf("got %d bytes", got)
 	}
 }

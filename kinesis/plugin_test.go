@@ -1,12 +1,14 @@
 package kinesis
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"aws-for-fluent-bit/internal/awslocal"
+	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/records/recordstest"
 )
@@ -536,5 +538,17 @@ func TestPanicOverARecord(t *testing.T) {
 	log.Want(t, "error", "a panic over a record of tag \"tag\"")
 	if got := counters.Dropped(delivery.Malformed); got != 2 {
 		t.Errorf("%d records are dropped, want 2: %v", got, counters)
+	}
+}
+
+// TestLettersFit: a dead letter takes no more than a record may have, with its partition key.
+func TestLettersFit(t *testing.T) {
+	session, err := awsx.Load(context.Background(), awsx.Options{Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if got := new(Plugin).kind(session).Letters.Bytes; got != 1<<20-1024 {
+		t.Errorf("got %d bytes", got)
 	}
 }
