@@ -172,10 +172,12 @@ func TestSamples(t *testing.T) {
 
 		{"summary", meta(summary), m("summary", m("quantiles_set", 1, "quantiles", a(bitsOf(3), bitsOf(math.NaN()), bitsOf(9)), "count", 2, "sum", bitsOf(11))), `{"Min":3,"Max":9,"Sum":11,"Count":2}}`},
 		{"summary without quantiles", meta(summary), m("summary", m("quantiles_set", 0, "quantiles", a(bitsOf(0)), "count", 2, "sum", bitsOf(11))), `{"Min":5.5,"Max":5.5,"Sum":11,"Count":2}}`},
+		{"summary of what is negative, without quantiles", meta(summary), m("summary", m("quantiles_set", 0, "quantiles", a(bitsOf(0)), "count", 2, "sum", bitsOf(-11))), `{"Min":-5.5,"Max":-5.5,"Sum":-11,"Count":2}}`},
 		{"empty summary", meta(summary), m("summary", m("quantiles_set", 1, "quantiles", a(bitsOf(math.NaN())), "count", 0, "sum", bitsOf(0))), ""},
 
 		{"exponential", meta(expHistogram), m("exp_histogram", m("scale", 0, "zero_count", 0, "positive_offset", 1, "positive_buckets", a(0, 2, 1), "negative_offset", 0, "negative_buckets", a(), "count", 3, "sum_set", 1, "sum", bitsOf(21))),
 			`"prom_metric_type":"histogram","node_cpu_x":{"Min":4,"Max":16,"Sum":21,"Count":3}}`},
+		{"exponential, of a coarse scale", meta(expHistogram), m("exp_histogram", m("scale", -1, "zero_count", 0, "positive_offset", 0, "positive_buckets", a(1, 1), "count", 2, "sum_set", 1, "sum", bitsOf(10))), `{"Min":1,"Max":16,"Sum":10,"Count":2}}`},
 		{"exponential, below and at zero", meta(expHistogram), m("exp_histogram", m("scale", 0, "zero_count", 1, "positive_offset", 0, "positive_buckets", a(), "negative_offset", 0, "negative_buckets", a(1, 1), "count", 3, "sum_set", 1, "sum", bitsOf(-6))), `{"Min":-4,"Max":0,"Sum":-6,"Count":3}}`},
 		{"exponential, all below, sum not told", meta(expHistogram), m("exp_histogram", m("scale", 0, "zero_count", 0, "positive_buckets", a(), "negative_offset", 0, "negative_buckets", a(1, 1), "count", 2, "sum_set", 0, "sum", 0)), `{"Min":-4,"Max":-1,"Sum":-5,"Count":2}}`},
 	} {
@@ -185,6 +187,40 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s: got %q, want nothing", tt.name, got)
 		case tt.want != "" && (len(got) != 1 || left != 0 || !strings.Contains(got[0], tt.want)):
 			t.Errorf("%s: got %q\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestStaticLabels: those of all metrics come to a metric without any.
+func TestStaticLabels(t *testing.T) {
+	got, _ := documents(t, config(t), collection(meta(gauge), m("ts", uint64(1), "value", 1.0), a("env", "prod"), a("team", "a")))
+	if len(got) != 1 || !strings.Contains(got[0], `"env":"prod","team":"a"`) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestMostDimensions: CloudWatch takes 30 in a set.
+func TestMostDimensions(t *testing.T) {
+	for _, n := range []int{30, 31} {
+		s := options.New(func(name string) string {
+			if name == "metric_dimensions" {
+				return strings.Repeat("a,", n)
+			}
+			return ""
+		})
+		if ParseConfig(s); (s.Err() == nil) != (n == 30) {
+			t.Errorf("%d names: got %v", n, s.Err())
+		}
+	}
+}
+
+func TestToFloat(t *testing.T) {
+	for want, v := range map[float64][]byte{
+		-5: msgp.AppendInt64(nil, -5), 7: {7}, 1.5: msgp.AppendFloat32(nil, 1.5), -0.25: msgp.AppendFloat64(nil, -0.25),
+		1 << 63: msgp.AppendUint64(nil, 1<<63), -(1 << 63): msgp.AppendInt64(nil, -1<<63), 0: msgp.AppendString(nil, "1"),
+	} {
+		if got := toFloat(v); got != want {
+			t.Errorf("%x: got %v, want %v", v, got, want)
 		}
 	}
 }
@@ -227,6 +263,7 @@ func TestBrokenMetrics(t *testing.T) {
 		want string
 	}{
 		{"cut off", good[:len(good)-1], "cannot read metrics"},
+		{"the next kind", collection(meta(6), m()), "a metric is of an unknown kind, 6"},
 		{"unknown kind", collection(meta(9), m()), "a metric is of an unknown kind, 9"},
 		{"no name", collection(m("type", 0), m()), "a metric has no name"},
 		{"no description", m("metrics", a(m("values", a()))), "a metric has no description"},
