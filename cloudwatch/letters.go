@@ -27,7 +27,7 @@ func (p *Plugin) openLetters(env delivery.Env, get options.Getter) error {
 	}
 	own := map[string]string{
 		"log_stream_name": p.letterStream, "log_stream_template": "", "log_stream_prefix": "",
-		"metric_namespace": "", "metric_dimensions": "", "otel_attributes": "",
+		"metric_namespace": "", "metric_dimensions": "", "otel_attributes": "", "add_entity": "",
 		"log_format": "", "max_event_size": "", "out_of_range": "", "out_of_range_stream": "",
 	}
 	group := &p.config.names.group

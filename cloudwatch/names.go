@@ -172,6 +172,7 @@ type names struct {
 	ecs    *ecsMetadata            // nil if no template needs it
 	ec2    *metadata[template.EC2] // asked only for what a record lacks
 	asked  bool                    // some template may ask it
+	otel   bool                    // some template reads what comes by OpenTelemetry
 	report func(nameMiss)
 	now    func() time.Time
 
@@ -191,6 +192,7 @@ func newNames(c nameConfig, ecs *ecsMetadata, report func(nameMiss)) *names {
 	for _, r := range []*nameRule{&c.group, &c.stream} {
 		for i, src := range r.sources {
 			n.asked = n.asked || src.template.NeedsEC2()
+			n.otel = n.otel || src.template.NeedsOpenTelemetry()
 			if !src.template.NeedsECS() {
 				continue
 			}
@@ -208,6 +210,7 @@ func newNames(c nameConfig, ecs *ecsMetadata, report func(nameMiss)) *names {
 	}
 	for _, tm := range c.tags {
 		n.asked = n.asked || tm.NeedsEC2()
+		n.otel = n.otel || tm.NeedsOpenTelemetry()
 		if tm.NeedsECS() {
 			n.ecs = ecs
 		}

@@ -148,7 +148,9 @@ type payload struct {
 
 // put writes a message into the open batch of its stream.
 func (p *Plugin) put(f *delivery.Flush, out *sender, names *chunkNames, ev *chunk.Event, i int, m payload) {
-	names.in.Metadata, names.in.Group = ev.Metadata, ev.GroupAttributes
+	if p.names.otel {
+		names.in.Metadata, names.in.Group = ev.Metadata, ev.GroupAttributes
+	}
 	t, substitute := names.target(ev.Time, ev.Body)
 	if substitute {
 		p.Add(delivery.DefaultName, 1)

@@ -297,3 +297,20 @@ func BenchmarkFilter(b *testing.B) {
 		f.Append(dst, body)
 	}
 }
+
+func TestWithout(t *testing.T) {
+	body := ordered(t, "a", map[string]any{"b": 1}, "c", 2)
+	for _, tt := range []struct {
+		keys [][]string
+		want string
+	}{
+		{[][]string{{"a", "b"}, {"none"}}, `{"a":{},"c":2}`},
+		{[][]string{{"a"}, {"a", "b"}}, `{"c":2}`},
+		{nil, `{"a":{"b":1},"c":2}`},
+	} {
+		got, _, err := jsonenc.AppendJSON(nil, Without(tt.keys...).Append(nil, body))
+		if err != nil || string(got) != tt.want {
+			t.Errorf("%q: got %s, want %s", tt.keys, got, tt.want)
+		}
+	}
+}

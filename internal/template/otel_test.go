@@ -28,7 +28,7 @@ func TestOpenTelemetry(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, missing := tm.Append(nil, in); missing != nil || string(got) != want || !tm.NeedsRecord() || tm.NeedsEC2() || tm.NeedsECS() {
+			if got, missing := tm.Append(nil, in); missing != nil || string(got) != want || !tm.NeedsRecord() || !tm.NeedsOpenTelemetry() || tm.NeedsEC2() || tm.NeedsECS() {
 				t.Errorf("%s: got %q, %v, want %q", text, got, missing, want)
 			}
 			buf := make([]byte, 0, 256)
@@ -62,7 +62,7 @@ func TestOpenTelemetry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, missing := plain.Append(nil, &Input{Body: pack(t, map[string]any{"otel_scope": "x"})}); missing != nil || string(got) != "x" {
+	if got, missing := plain.Append(nil, &Input{Body: pack(t, map[string]any{"otel_scope": "x"})}); missing != nil || string(got) != "x" || plain.NeedsOpenTelemetry() {
 		t.Errorf("got %q, %v", got, missing)
 	}
 }

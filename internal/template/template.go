@@ -32,7 +32,7 @@ type Input struct {
 	Time chunk.Time // of the record; only read when NeedsRecord, as the next
 	Body []byte     // the record, a msgpack map
 	// Of a record that came by OpenTelemetry: its own metadata, and the body of its
-	// group's marker; nil for others. Only read when NeedsRecord.
+	// group's marker; nil for others. Only read when NeedsOpenTelemetry.
 	Metadata, Group []byte
 
 	UUID string // for $(uuid): the caller's, one per output
@@ -152,6 +152,9 @@ func (t *Template) NeedsECS() bool { return t.has(ecsFamily, ecsTaskARN) }
 
 // NeedsEC2 tells whether Input.EC2 is asked.
 func (t *Template) NeedsEC2() bool { return t.has(ec2InstanceID, ec2PrivateIP) }
+
+// NeedsOpenTelemetry tells whether Input.Metadata and Input.Group are read.
+func (t *Template) NeedsOpenTelemetry() bool { return t.has(otelValue, otelValue) }
 
 // NeedsUUID tells whether Input.UUID is read.
 func (t *Template) NeedsUUID() bool { return t.has(uuid, uuid) }
