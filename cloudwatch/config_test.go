@@ -66,7 +66,7 @@ func TestDefaults(t *testing.T) {
 const testKMSKey = "arn:aws:kms:us-east-1:123456789012:key/0123"
 
 // good is for each option a value that is not its default.
-var good = map[string]string{
+var good = recordstest.GoodOfAll(map[string]string{
 	"region":                        "eu-central-1",
 	"log_group_name":                "/k8s/$(kubernetes['namespace_name'])",
 	"log_stream_name":               "$(tag)",
@@ -75,10 +75,6 @@ var good = map[string]string{
 	"log_stream_template":           "$kubernetes['pod_name']",
 	"default_log_group_name":        "others",
 	"default_log_stream_name":       "more",
-	"log_key":                       "log",
-	"log_key_missing":               "record",
-	"data_keys":                     "log,kubernetes->pod_name",
-	"exclude_keys":                  "stream",
 	"log_format":                    "json/emf",
 	"metric_namespace":              "fleet",
 	"otel_attributes":               "on",
@@ -92,43 +88,11 @@ var good = map[string]string{
 	"log_group_kms_key":             testKMSKey,
 	"existing_group":                "Update",
 	"max_event_size":                "256K",
-	"too_big":                       "Split",
 	"out_of_range":                  "Stream",
 	"out_of_range_stream":           "late",
-	"dead_letter_stream":            "dead",
-	"dead_letter_file":              "", // a file
-	"dead_letter_max_size":          "1M",
 	"log_group_deletion_protection": "on",
 	"request_compression":           "GZIP",
-	"concurrency":                   "64",
-
-	"endpoint":             "http://127.0.0.1:1234/",
-	"port":                 "1234",
-	"sts_endpoint":         "sts.example.com",
-	"credentials_endpoint": "http://127.0.0.1/creds?id=1",
-	"profile":              "work",
-	"role_arn":             "arn:aws:iam::123456789012:role/logs",
-	"external_id":          "x-1",
-	"role_session_name":    "node-1",
-	"role_duration":        "30m",
-	"use_fips":             "", // not with endpoint
-	"use_dualstack":        "", // not with endpoint
-	"proxy_url":            "proxy:3128",
-	"no_proxy":             "localhost, 10.0.0.0/8",
-	"credentials_file":     "", // a file, and not with credentials_endpoint
-	"ca_bundle":            "", // a file
-	"tls_min_version":      "1.3",
-	"extra_user_agent":     "fleet-7",
-	"auto_retry_requests":  "false",
-	"http_request_timeout": "5",
-
-	"retry_budget":      "20s",
-	"ledger_max_chunks": "100",
-	"ledger_max_size":   "1M",
-	"ledger_max_age":    "10m",
-	"ledger_path":       "", // a directory
-	"summary_interval":  "1m",
-}
+})
 
 func TestEveryOption(t *testing.T) {
 	opts := maps.Clone(good)
@@ -152,11 +116,7 @@ func TestEveryOption(t *testing.T) {
 	}
 	c.names, c.pick, c.emf = nameConfig{}, fields.Pick{}, emf.Config{}
 	want := config{
-		aws: awsx.Options{Service: "logs", Region: "eu-central-1", Endpoint: "http://127.0.0.1:1234", Profile: "work",
-			CredentialsEndpoint: "http://127.0.0.1/creds?id=1", RoleARN: "arn:aws:iam::123456789012:role/logs", ExternalID: "x-1",
-			RoleSessionName: "node-1", RoleDuration: 30 * time.Minute, STSEndpoint: "https://sts.example.com",
-			ProxyURL: "http://proxy:3128", NoProxy: "localhost,10.0.0.0/8", TLSMinVersion: "1.3", Timeout: 5 * time.Second,
-			ExtraUserAgent: "fleet-7", NoResend: true},
+		aws:    recordstest.GoodAWS("logs", "eu-central-1"),
 		allEMF: true, addEntity: true, otelAttributes: true, createGroup: true, createStream: false,
 		groupTags:  []tag{{"team", "web"}, {"env", "prod"}, {"empty", ""}},
 		groupClass: "INFREQUENT_ACCESS", retentionDays: 3653, kmsKey: testKMSKey, protect: aws.Bool(true), existing: "update",

@@ -12,22 +12,16 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 )
 
-// Good returns, for each option, a value that is not its default: a plugin's own,
-// and those that the two have in common.
-func Good(own map[string]string) map[string]string {
+// GoodOfAll returns, for each option, a value that is not its default: a plugin's
+// own, and those that all three have in common.
+func GoodOfAll(own map[string]string) map[string]string {
 	good := map[string]string{
-		"data_keys":          "log, stream",
-		"exclude_keys":       "kubernetes->labels",
-		"log_key":            "log",
-		"log_key_missing":    "record",
-		"replace_dots":       "_",
-		"time_key":           "time",
-		"time_key_format":    "%s.%L",
-		"time_key_timezone":  "local",
-		"compression":        "ZSTD",
-		"simple_aggregation": "true",
-		"concurrency":        "64",
-		"too_big":            "Split",
+		"data_keys":       "log, stream",
+		"exclude_keys":    "kubernetes->labels",
+		"log_key":         "log",
+		"log_key_missing": "record",
+		"concurrency":     "64",
+		"too_big":         "Split",
 
 		"endpoint":             "http://127.0.0.1:1234/",
 		"port":                 "1234",
@@ -60,6 +54,20 @@ func Good(own map[string]string) map[string]string {
 		"dead_letter_file":     "", // a file
 		"dead_letter_max_size": "1M",
 	}
+	maps.Copy(good, own)
+	return good
+}
+
+// Good is that, with those that only these two have in common.
+func Good(own map[string]string) map[string]string {
+	good := GoodOfAll(map[string]string{
+		"replace_dots":       "_",
+		"time_key":           "time",
+		"time_key_format":    "%s.%L",
+		"time_key_timezone":  "local",
+		"compression":        "ZSTD",
+		"simple_aggregation": "true",
+	})
 	maps.Copy(good, own)
 	return good
 }
