@@ -50,6 +50,11 @@ func newProbe(env delivery.Env, get options.Getter) (flb.Output, error) {
 	return p, nil
 }
 
+// GiveUpChunk says that it was called.
+func (p *probe) GiveUpChunk(c delivery.Chunk, why error) {
+	p.env.Log.Infof("given up: %d bytes of tag %q, %v", len(c.Data), c.Tag, why)
+}
+
 // Flush does what the tag says, its words divided by colons: WHAT:ARGUMENT.
 func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 	now := p.now.Add(1)

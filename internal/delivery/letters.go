@@ -2,7 +2,9 @@ package delivery
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -11,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/tinylib/msgp/msgp"
 
+	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/options"
 )
 
@@ -264,6 +267,29 @@ func (f *Flush) sendLetters(broken error) {
 	}
 	if len(p.ends) > 0 {
 		l.deliver(f.d, f.chunk, p)
+	}
+}
+
+// GiveUpChunk keeps all records of a chunk as letters, whose flush has failed in a
+// way that nothing is known of what it has delivered.
+func (d *Delivery) GiveUpChunk(c Chunk, why error) {
+	if !d.letters.keeps(Malformed) {
+		return
+	}
+	f := &Flush{d: d, chunk: c, causes: []Cause{{Why: Abandoned, Err: why}}}
+	r := chunk.NewReader(c.Data)
+	for i := 0; ; i++ {
+		_, err := r.Next()
+		var bad *chunk.RecordError
+		if err == nil || errors.As(err, &bad) {
+			f.dead = append(f.dead, dead{i, 0})
+			continue
+		}
+		if err == io.EOF {
+			err = nil
+		}
+		f.sendLetters(err)
+		return
 	}
 }
 

@@ -166,6 +166,24 @@ func TestLettersOfMadeRecords(t *testing.T) {
 	want(t, d, TooNew, 3, DeadLetters, 3)
 }
 
+// All of a chunk that is given up is kept, and its account is left alone.
+func TestGiveUpChunk(t *testing.T) {
+	d, _, file := openLetters(t)
+	c := Chunk{Tag: "app", Data: []byte(event(0) + noEvent + event(2) + "\xc1")}
+	d.GiveUpChunk(c, errors.New("a panic"))
+	var got []string
+	for _, l := range lettersIn(t, file) {
+		got = append(got, fmt.Sprintf("%s %v %d", l.Reason, l.Record["k"], l.RawSize))
+	}
+	if !slices.Equal(got, []string{"abandoned 0 0", "abandoned <nil> 4", "abandoned 2 0", "broken_chunk <nil> 1"}) {
+		t.Errorf("got %q", got)
+	}
+	want(t, d, In, 0, Abandoned, 0, DeadLetters, 4)
+	none, _ := open(t, "out.0", nil)
+	none.GiveUpChunk(c, errors.New("a panic"))
+	want(t, none, DeadLetters, 0, LostLetters, 0)
+}
+
 // What is no record is quoted up to a bound.
 func TestRawIsBounded(t *testing.T) {
 	d, _, file := openLetters(t)

@@ -43,6 +43,11 @@ type Output interface {
 	Close()
 }
 
+// keeper is an output that may keep what is given up.
+type keeper interface {
+	GiveUpChunk(c delivery.Chunk, why error)
+}
+
 // Constructor makes an output. The getter is good only until it returns.
 type Constructor func(delivery.Env, options.Getter) (Output, error)
 
@@ -213,6 +218,9 @@ func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
 			if v := recover(); v != nil {
 				result = in.panics.verdict(chunk)
 				logPanic(in.log, fmt.Sprintf("flush of a chunk of tag %q, which is answered with %v", tag, result), v)
+				if keep, ok := in.out.(keeper); ok && result == delivery.Error {
+					keep.GiveUpChunk(chunk, fmt.Errorf("a panic in its flush: %v", v))
+				}
 			}
 		}()
 		if chunk.OnEngine {

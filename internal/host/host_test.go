@@ -218,6 +218,10 @@ func TestPanics(t *testing.T) {
 	waitLog(t, h, `\[error\] .*panic in flush of a chunk of tag "panic", which is answered with FLB_RETRY: injected$`)
 	waitLog(t, h, `main\.\(\*probe\)\.Flush`)
 	waitLog(t, h, `tag "nil", which is answered with FLB_ERROR: runtime error: invalid memory`)
+	waitLog(t, h, `given up: 9 bytes of tag "nil", a panic in its flush: runtime error: invalid memory`)
+	if n := strings.Count(h.LogText(), "given up: "); n != 3 {
+		t.Errorf("%d chunks are given up, want 3", n)
+	}
 	if strings.Contains(h.LogText(), "one chunk") {
 		t.Error("the log has a chunk's contents")
 	}
