@@ -412,7 +412,7 @@ func TestNoBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	var failed *SendError
-	if _, err := c.Do(req); !errors.As(err, &failed) { //nolint:bodyclose // there is none
+	if _, err := c.Do(req); !errors.As(err, &failed) {
 		t.Errorf("got %v", err)
 	}
 }

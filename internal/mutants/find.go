@@ -148,11 +148,11 @@ func (r *reader) add(kind string, line, column int, covered bool) error {
 	if op == "" {
 		return fmt.Errorf("%s:%d:%d: no operator of the kind %s", r.name, line, column, kind)
 	}
-	if key := [2]any{offset, put}; r.seen[key] {
+	key := [2]any{offset, put}
+	if r.seen[key] {
 		return nil
-	} else {
-		r.seen[key] = true
 	}
+	r.seen[key] = true
 	from := r.set.Position(start).Offset
 	text, _, _ := strings.Cut(string(r.source[from:]), "\n")
 	at := offset - from

@@ -65,7 +65,6 @@ func (s *settings) onPackage(dirs []string) ([]*mutant, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer results.Close()
 	c, err := check(s.root, dir, own.GoFiles, exports)
 	if err != nil {
 		return nil, err
@@ -78,7 +77,7 @@ func (s *settings) onPackage(dirs []string) ([]*mutant, error) {
 		return nil, err
 	}
 	t.runAll(single, results)
-	return t.mutants, nil
+	return t.mutants, results.Close()
 }
 
 // testUnchanged runs the tests without a change, for the time that they take. They
@@ -88,7 +87,7 @@ func (t *target) testUnchanged() error {
 	for range 3 {
 		t.limit = 2 * time.Minute
 		start := time.Now()
-		result := lived
+		var result end
 		if result, out = t.test("all", -1); result == lived {
 			t.limit = t.least + 5*time.Since(start)
 			return nil
