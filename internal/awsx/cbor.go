@@ -156,16 +156,16 @@ func (r *cborReader) bytes(n uint64) []byte {
 	return b
 }
 
-// text reads a value; ok says whether it was text. It aliases the data, save for
-// text in pieces, which no answer was seen to have.
-func (r *cborReader) text() (b []byte, ok bool) {
+// text reads a value, and returns nothing if it is no text. It aliases the data,
+// save for text in pieces, which no answer was seen to have.
+func (r *cborReader) text() (b []byte) {
 	if len(r.data) == 0 || r.data[0]>>5 != cborText {
 		r.skip(0)
-		return nil, false
+		return nil
 	}
 	_, n, indefinite := r.head()
 	if !indefinite {
-		return r.bytes(n), r.err == nil
+		return r.bytes(n)
 	}
 	for r.more(&n, true) {
 		major, n, nested := r.head()
@@ -174,7 +174,7 @@ func (r *cborReader) text() (b []byte, ok bool) {
 		}
 		b = append(b, r.bytes(n)...)
 	}
-	return b, r.err == nil
+	return b
 }
 
 // skip reads a value of any kind.
@@ -214,7 +214,7 @@ func (r *cborReader) object(field func(key []byte)) {
 	}
 	_, n, indefinite := r.head()
 	for r.more(&n, indefinite) {
-		key, _ := r.text()
+		key := r.text()
 		field(key)
 	}
 }
@@ -256,11 +256,11 @@ func (r *cborReader) result(format recordsFormat) (f FailedRecord, failed bool) 
 	r.object(func(key []byte) {
 		switch string(key) {
 		case format.id:
-			id, _ = r.text()
+			id = r.text()
 		case "ErrorCode":
-			code, _ = r.text()
+			code = r.text()
 		case "ErrorMessage":
-			message, _ = r.text()
+			message = r.text()
 		default:
 			r.skip(0)
 		}

@@ -40,6 +40,10 @@ func TestParseRecordsCBOR(t *testing.T) {
 		{"results that are null", "\xa1" + cborList + "\x82\xf6" + cborGood, 2, []FailedRecord{none(0)}},
 		{"an id that is no text", "\xa1" + cborList + "\x81\xa1\x6eSequenceNumber\x01", 1, []FailedRecord{none(0)}},
 		{"other members", "\xa5\x61a\x82\x01\x20\x61b\xa1\x61c\xfb\x00\x00\x00\x00\x00\x00\x00\x00\x61d\xc1\x1a\x00\x00\x00\x00\x01\xf5" + cborList + "\x81" + cborGood, 1, nil},
+		{"a long id", "\xa1" + cborList + "\x81\xa1\x6eSequenceNumber\x78\x1e" + strings.Repeat("n", 30), 1, nil},
+		{"a number at the end", "\xa2" + cborList + "\x81" + cborGood + "\x61a\x18\xff", 1, nil},
+		{"an empty map at the end", "\xa2" + cborList + "\x81" + cborGood + "\x61a\xa0", 1, nil},
+		{"other text in pieces", "\xa2\x61a\x7f\x61x\x61y\xff" + cborList + "\x81" + cborGood, 1, nil},
 		{"bytes in pieces", "\xa2\x61a\x5f\x41x\xff" + cborList + "\x81" + cborGood, 1, nil},
 	} {
 		a, err := parseRecordsCBOR([]byte(tt.answer), tt.n, kinesisFormat)
@@ -76,6 +80,36 @@ func TestParseBrokenCBOR(t *testing.T) {
 	}
 }
 
+func TestDepthOfCBOR(t *testing.T) {
+	for depth, want := range map[int]error{63: nil, 64: errNotCBOR} {
+		r := cborReader{data: []byte(strings.Repeat("\x81", depth) + "\x00")}
+		if r.skip(0); r.err != want {
+			t.Errorf("a value in %d lists: got %v", depth, r.err)
+		}
+	}
+}
+
+func TestNotUnderstood(t *testing.T) {
+	for _, tt := range []struct {
+		status          int
+		code            string
+		surely, perhaps bool
+	}{
+		{400, "UnknownOperationException", true, true},
+		{400, "ns#SerializationException", true, true},
+		{415, "", true, true},
+		{415, "Other", true, false},
+		{400, "", false, true},
+		{502, "", false, true},
+		{399, "", false, false},
+		{400, "ResourceNotFoundException", false, false},
+	} {
+		if surely, perhaps := NotUnderstood(refusal(tt.status, tt.code, "")); surely != tt.surely || perhaps != tt.perhaps {
+			t.Errorf("%d %s: got %v, %v", tt.status, tt.code, surely, perhaps)
+		}
+	}
+}
+
 func TestParseRecordsCBORDoesNotAllocate(t *testing.T) {
 	answer := []byte("\xbf" + cborCount + "\x00" + cborList + "\x9f" + strings.Repeat(cborGood, 500) + "\xff\xff")
 	n := testing.AllocsPerRun(10, func() {
@@ -100,6 +134,8 @@ func TestRefusalInCBOR(t *testing.T) {
 		{typeCBOR, refusal[:20], 400, `{}`},
 		{typeCBOR, `{"__type":"X"}`, 400, `{}`},
 		{typeCBOR, "\x01", 400, `{}`},
+		{typeCBOR, refusal, 300, `{"__type":"ns#ResourceNotFoundException","message":"no \"stream\""}`},
+		{typeCBOR, refusal, 299, refusal},
 		{typeCBOR, refusal, 200, refusal},
 		{typeJSON, `{"__type":"X"}`, 400, `{"__type":"X"}`},
 		{"text/html", `<html>`, 502, `<html>`},

@@ -195,6 +195,14 @@ func TestClassOf(t *testing.T) {
 	}
 }
 
+func TestCleanCode(t *testing.T) {
+	for in, want := range map[string]string{"Code": "Code", "a.b#Code": "Code", "#Code": "Code", "a#b#Code:http://x/#y": "Code", " Code ": "Code", "UnknownError": "", "": ""} {
+		if got := cleanCode(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestClassNames(t *testing.T) {
 	seen := map[string]bool{}
 	for c := NoFailure; c <= Unknown; c++ {

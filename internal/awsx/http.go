@@ -334,7 +334,7 @@ func matchesNoProxy(list []string, u *url.URL) bool {
 		}
 		below := strings.TrimPrefix(entry, "*")
 		if strings.HasPrefix(below, ".") {
-			if strings.HasSuffix(host, below) && len(below) > 1 {
+			if strings.HasSuffix(host, below) { // host ends with no dot
 				return true
 			}
 			continue

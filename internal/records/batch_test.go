@@ -196,6 +196,15 @@ func TestBatchesAreClean(t *testing.T) {
 	}
 }
 
+// A length is written in as few bytes as it takes.
+func TestAppendLength(t *testing.T) {
+	for n, want := range map[int]string{0: "\x40", 23: "\x57", 24: "\x58\x18", 255: "\x58\xff", 256: "\x59\x01\x00", 65535: "\x59\xff\xff", 65536: "\x5a\x00\x01\x00\x00", 10 << 20: "\x5a\x00\xa0\x00\x00"} {
+		if got := appendLength(nil, bytesCBOR, n); string(got) != want {
+			t.Errorf("%d: got %x, want %x", n, got, want)
+		}
+	}
+}
+
 func TestAppendBase64(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for n := range 300 {
