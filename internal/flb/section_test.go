@@ -91,7 +91,6 @@ func TestSectionKeys(t *testing.T) {
 		"none":               {0, nil, nil},
 		"empty values alone": {0, []string{"tls", "-"}, nil},
 		"no name for a key":  {0, []string{"region", "us-east-1", "a b", "x"}, nil},
-		"the last word":      {2048 - 16, []string{"region", "us-east-1"}, []string{"region"}},
 		"the longest name":   {0, []string{strings.Repeat("x", 128), "y"}, []string{strings.Repeat("x", 128)}},
 		"one too long":       {0, []string{strings.Repeat("x", 129), "y"}, nil},
 		"no name either":     {0, []string{"region", "us-east-1", "a\x7f", "x"}, nil},
@@ -110,6 +109,19 @@ func TestSectionKeys(t *testing.T) {
 		h.list(head, test.pairs...)
 		if got := sectionKeys(h, instance, h.get(head)); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// The head is found up to the end of what is looked at.
+func TestSectionKeysAtTheEnd(t *testing.T) {
+	for before, want := range map[uint64]int{16: 1, 8: 0} {
+		h := new(heap)
+		instance := h.alloc(instanceBytes + 8)
+		head := instance + instanceBytes - before
+		h.list(head, "region", "us-east-1")
+		if got := sectionKeys(h, instance, h.get(head)); len(got) != want {
+			t.Errorf("%d bytes before the end: got %q", before, got)
 		}
 	}
 }
