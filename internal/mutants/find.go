@@ -64,9 +64,16 @@ type listing struct {
 // find asks gremlins for the mutants of the package in dir, whose files are given.
 func (s *settings) find(dir string, files []string, env []string) ([]*mutant, error) {
 	report := filepath.Join(s.work, "listing.json")
-	cmd := exec.Command(s.gremlins, "unleash", "--silent", "--dry-run", "--output", report, "./"+dir)
-	cmd.Dir, cmd.Env = s.root, env
-	if out, err := cmd.CombinedOutput(); err != nil {
+	var out []byte
+	var err error
+	for range tries { // it runs the tests, too
+		cmd := exec.Command(s.gremlins, "unleash", "--silent", "--dry-run", "--output", report, "./"+dir)
+		cmd.Dir, cmd.Env = s.root, env
+		if out, err = cmd.CombinedOutput(); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w\n%s", s.gremlins, err, out)
 	}
 	text, err := os.ReadFile(report)

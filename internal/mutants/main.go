@@ -76,7 +76,9 @@ func (s *settings) run(patterns []string) (good bool, err error) {
 		dir := dirs[0]
 		mutants, err := s.onPackage(dirs)
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", dir, err)
+			fmt.Fprintf(s.out, "%-20s cannot be looked at: %v\n", dir, err)
+			good = false
+			continue
 		}
 		t := count(mutants, argued)
 		fmt.Fprintf(s.out, "%-20s %s\n", dir, t)

@@ -80,11 +80,13 @@ func (s *settings) onPackage(dirs []string) ([]*mutant, error) {
 	return t.mutants, results.Close()
 }
 
-// testUnchanged runs the tests without a change, for the time that they take. They
-// have three tries, for a machine that is busy.
+// tries are how often tests that are to pass are run, on a machine that is busy.
+const tries = 3
+
+// testUnchanged runs the tests without a change, for the time that they take.
 func (t *target) testUnchanged() error {
 	var out string
-	for range 3 {
+	for range tries {
 		t.limit = 2 * time.Minute
 		start := time.Now()
 		var result end

@@ -100,14 +100,16 @@ func TestRun(t *testing.T) {
 		argued string
 		again  bool
 		good   bool
+		dir    string
 		want   []string
 	}{
-		{"argued.md", false, true, []string{"11 changes:    6 killed,   1 timed out,   1 do not build,   3 lived, of which 3 argued"}},
-		{"old.md", true, false, []string{"of which 0 argued", "no such change any more: p/p.go Edge: return a < b + 1", "p/p.go:22: Unseen (no test runs it", "+ func Unseen(a int) bool { return a != 1 }"}},
+		{"argued.md", false, true, "./p", []string{"11 changes:    6 killed,   1 timed out,   1 do not build,   3 lived, of which 3 argued"}},
+		{"argued.md", false, false, "./none", []string{"none                 cannot be looked at: cannot run go list", "total                   0 changes"}},
+		{"old.md", true, false, "./p", []string{"of which 0 argued", "no such change any more: p/p.go Edge: return a < b + 1", "p/p.go:22: Unseen (no test runs it", "+ func Unseen(a int) bool { return a != 1 }"}},
 	} {
 		var out bytes.Buffer
 		s := settings{gremlins: "./gremlins", argued: tt.argued, keep: filepath.Join(dir, "kept"), again: tt.again, workers: 2, least: 500 * time.Millisecond, out: &out}
-		good, err := s.run([]string{"./p"})
+		good, err := s.run([]string{tt.dir})
 		if err != nil || good != tt.good {
 			t.Errorf("%s: got %v, %v\n%s", tt.argued, good, err, out.String())
 		}
