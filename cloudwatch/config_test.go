@@ -312,6 +312,7 @@ func TestOptionValues(t *testing.T) {
 		{"log_retention_days", "1", func(c config) any { return c.retentionDays }, 1},
 		{"max_event_size", "256", func(c config) any { return c.maxEvent }, 256},
 		{"max_event_size", "1048550", func(c config) any { return c.maxEvent }, 1_048_550},
+		{"log_group_kms_key", "arn:aws:kms:us-east-1:123456789012:key/" + strings.Repeat("k", 256-39), func(c config) any { return len(c.kmsKey) }, 256},
 		{"auto_create_stream", "False", func(c config) any { return c.createStream }, false},
 		{"auto_create_group", "true", func(c config) any { return c.createGroup }, true},
 		{"new_log_group_tags", strings.Repeat("ü", 128) + "=" + strings.Repeat("ü", 256), func(c config) any { return c.groupTags }, []tag{{strings.Repeat("ü", 128), strings.Repeat("ü", 256)}}},

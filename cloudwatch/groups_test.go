@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
 )
@@ -127,6 +129,18 @@ func TestSettingRefused(t *testing.T) {
 				r.log.NoErrors(t)
 				r.account(30, 30, 0)
 			})
+		}
+	}
+}
+
+// TestIsRefusal tells what is refused for good from what passes.
+func TestIsRefusal(t *testing.T) {
+	if isRefusal(nil) {
+		t.Error("no error is a refusal")
+	}
+	for code, want := range map[string]bool{"AccessDeniedException": true, "InvalidParameterException": true, "ThrottlingException": false, "ServiceUnavailableException": false} {
+		if got := isRefusal(&smithy.GenericAPIError{Code: code}); got != want {
+			t.Errorf("%s: got %v", code, got)
 		}
 	}
 }

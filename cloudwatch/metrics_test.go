@@ -133,6 +133,20 @@ func TestMetrics(t *testing.T) {
 	r.log.Want(t, "warning", `1 samples of metrics of tag "tag" have no value and are left out`)
 }
 
+// TestMetricsWhole says nothing where all samples have a value.
+func TestMetricsWhole(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{})
+	type m = map[string]any
+	data, err := msgp.AppendIntf(nil, m{"meta": m{}, "metrics": []any{m{"meta": m{"type": 1, "opts": m{"name": "x"}}, "values": []any{m{"ts": uint64(1), "value": 1.5}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.flush(delivery.OK, data)
+	r.account(1, 1, 0)
+	r.log.None(t, "left out")
+}
+
 // TestMetricsAgain remembers which samples of a chunk are delivered.
 func TestMetricsAgain(t *testing.T) {
 	t.Parallel()

@@ -77,6 +77,19 @@ func TestOwnCheck(t *testing.T) {
 	r.account(4, 4, 0)
 }
 
+// TestEdgesOfRange are the last milliseconds that the service takes.
+func TestEdgesOfRange(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{}, logKey, "log", "out_of_range_stream", "late")
+	s := &sender{p: r.Plugin, begun: now}
+	at := target{"g", "s"}
+	for off, want := range map[int64]string{-14 * dayMillis: "s", -14*dayMillis - 1: "late", 2 * hourMillis: "s", 2*hourMillis + 1: "late"} {
+		if got, _ := s.inRange(at, now.UnixMilli()+off); got.stream != want {
+			t.Errorf("%d ms from now: to stream %s, want %s", off, got.stream, want)
+		}
+	}
+}
+
 // TestServicesClock has the two clocks disagree: events get the time of sending
 // once, and are dropped if that is refused too.
 func TestServicesClock(t *testing.T) {
@@ -102,6 +115,7 @@ func TestRetimedAgain(t *testing.T) {
 	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.RejectEvents, TooOld: 2, Expired: 5, TooNew: 4}, awslocal.Fault{Kind: awslocal.Error, Status: 500})
 	r.flush(delivery.Retry, numbered(0, 20))
 	r.account(20, 11, 9)
+	r.wantCount(delivery.Retimed, 9)
 	r.flush(delivery.OK, numbered(0, 20))
 	r.wantOnce("g", "s", 0, 20)
 	r.account(20, 20, 0)

@@ -52,6 +52,21 @@ func TestTooBig(t *testing.T) {
 	}
 }
 
+// TestNotTooBig leaves what has its room as it is, to the byte.
+func TestNotTooBig(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"split", "drop"} {
+		r := newRig(t, awslocal.Config{}, logKey, "log", "max_event_size", "1000", "too_big", what)
+		r.srv.Logs().CreateStream("g", "s")
+		text := strings.Repeat("x", 1000)
+		r.flush(delivery.OK, chunkOf(record{0, line(text)}))
+		if got := r.messages("g", "s"); !slices.Equal(got, []string{text}) {
+			t.Errorf("%s: got %.60q", what, got)
+		}
+		r.account(1, 1, 0)
+	}
+}
+
 // checkParts checks the account of three records, one of which went in parts,
 // which are events of their own to the service.
 func checkParts(r *rig, parts int) {

@@ -248,7 +248,7 @@ func TestBytesCounted(t *testing.T) {
 	t.Parallel()
 	var accepted int
 	url, _ := scripted(t, func(_ string, n int, body []byte, w http.ResponseWriter) {
-		if n == 0 {
+		if n < 2 {
 			refusal(w, 500, "InternalFailure")
 			return
 		}

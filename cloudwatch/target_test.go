@@ -499,6 +499,11 @@ func TestTargetsAreBounded(t *testing.T) {
 	if ts.group("0") != group {
 		t.Error("a group is not known again")
 	}
+	ts.stream(target{"g", "1"})
+	ts.group("1")
+	if ts.stream(target{"g", "0"}) != first || ts.group("0") != group {
+		t.Error("they are forgotten for others, of which there are few")
+	}
 	for i := range maxTargets + 5 {
 		ts.stream(target{"g", fmt.Sprint(i)})
 		ts.group(fmt.Sprint(i))

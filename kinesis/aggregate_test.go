@@ -361,6 +361,19 @@ func TestAggregateLimit(t *testing.T) {
 // TestFullRecordTakesNothingBesides: a record at the very limit goes out alone,
 // and the ones of its key before and after it stay before and after it. In AWS's
 // Go plugin records of 20 KiB and more go first.
+// What is put together without a form fills its room to the byte.
+func TestAppendLimit(t *testing.T) {
+	a := &aggregate{plain: true}
+	a.reset([]byte("key"))
+	if !a.tryAppend(make([]byte, 200), 0, 100) {
+		t.Error("the first one is refused")
+	}
+	a.reset([]byte("key"))
+	if !a.tryAppend(make([]byte, 50), 0, 100) || a.tryAppend(make([]byte, 48), 1, 100) || !a.tryAppend(make([]byte, 47), 1, 100) || a.tryAppend(make([]byte, 1), 2, 100) {
+		t.Errorf("of 100 bytes %d are taken", a.size())
+	}
+}
+
 func TestFullRecordTakesNothingBesides(t *testing.T) {
 	const limit = 100_000
 	in := []testRecord{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"aws-for-fluent-bit/internal/chunk"
@@ -159,11 +160,7 @@ func cutKey(key []byte) int {
 	chars := 0
 	for i := 0; i < len(key); {
 		r, size := utf8.DecodeRune(key[i:])
-		chars++
-		if r > 0xffff {
-			chars++
-		}
-		if chars > maxKeyChars {
+		if chars += utf16.RuneLen(r); chars > maxKeyChars {
 			return i
 		}
 		i += size

@@ -195,6 +195,33 @@ func TestKeyOfRecord(t *testing.T) {
 }
 
 // TestKeyOfBrokenRecord: what cannot be read has no key.
+// Which values have a text that a key may be made of.
+func TestScalar(t *testing.T) {
+	for c := range 256 {
+		want := false
+		switch msgp.NextType([]byte{byte(c), 0, 0, 0, 0, 0}) {
+		case msgp.StrType, msgp.BinType, msgp.BoolType, msgp.IntType, msgp.UintType, msgp.Float32Type, msgp.Float64Type:
+			want = true
+		}
+		if got := scalar([]byte{byte(c)}); got != want {
+			t.Errorf("%#x: got %v, want %v", c, got, want)
+		}
+	}
+}
+
+// The last character that counts as one.
+func TestCutKey(t *testing.T) {
+	for _, tt := range []struct {
+		char string
+		n    int
+		want int
+	}{{"a", 256, 256}, {"a", 257, 256}, {"\uffff", 256, 256}, {"\uffff", 257, 256}, {"\U00010000", 128, 128}, {"\U00010000", 129, 128}, {"\xff", 257, 256}} {
+		if got := cutKey([]byte(strings.Repeat(tt.char, tt.n))); got != tt.want*len(tt.char) {
+			t.Errorf("%q %d times: cut at byte %d, want %d of them", tt.char, tt.n, got, tt.want)
+		}
+	}
+}
+
 func TestKeyOfBrokenRecord(t *testing.T) {
 	whole := packed(t, map[string]any{"a": "orders"})
 	k := newKeyer(&partitionKey{path: []string{"a"}})
