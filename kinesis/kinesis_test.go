@@ -59,4 +59,5 @@ func TestTooBig(t *testing.T)       { subject.TooBig(t) }
 func TestDeadLetters(t *testing.T)  { subject.DeadLetters(t) }
 func TestLimits(t *testing.T)       { subject.Limits(t) }
 func TestDelivery(t *testing.T)     { subject.Delivery(t) }
+func TestShare(t *testing.T)        { subject.Share(t) }
 func TestAccess(t *testing.T)       { subject.Access(t) }

@@ -46,6 +46,8 @@ type batch struct {
 	indexes []int // the chunk's record indexes of all entries
 	bytes   int
 
+	alone bool // it shares its calls with no other batch, see gather
+
 	// Of the last call with these entries, if there was one.
 	last  delivery.Verdict // what became of it; Done: there was none
 	share float64          // of its records that were refused; 0: it was not answered for each
@@ -62,7 +64,7 @@ func newBatch(wire *Wire) *batch {
 	b.wire = wire
 	b.body = append(b.body[:0], wire.Head...)
 	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
-	b.last, b.share = delivery.Verdict{}, 0
+	b.last, b.share, b.alone = delivery.Verdict{}, 0, false
 	return b
 }
 
@@ -193,9 +195,11 @@ func (b *batch) Len() int { return len(b.entries) }
 // partly says whether the last call was accepted for some records and not for others.
 func (b *batch) partly() bool { return b.share > 0 && b.share < 1 }
 
-// Split returns the entries from i to j as a batch of their own.
+// Split returns the entries from i to j as a batch of their own. As one of them
+// may have the whole call refused, they go alone.
 func (b *batch) Split(i, j int) *batch {
 	part := newBatch(b.wire)
+	part.alone = true
 	part.add(b, b.entries[i:j])
 	return part
 }

@@ -36,7 +36,8 @@ type Service struct {
 	Invalidate func(begun time.Time) bool
 
 	pace    delivery.Pace
-	refused lately // of what is sent
+	refused lately    // of what is sent
+	gather  [2]gather // of small batches in JSON, and in CBOR
 
 	speaksCBOR, noCBOR atomic.Bool // whether the endpoint has taken CBOR, and whether it is not to get it
 }
@@ -176,14 +177,14 @@ func (w *Sender) send(b *batch, collect bool) delivery.Verdict {
 	var tried attempts
 	for {
 		again := b.last.Action != delivery.Done
-		if again && !w.again(&tried, b) || w.stopped.Load() || !w.flush.Wait(&w.s.pace) {
+		resent := 0
+		if again {
+			resent, _ = b.records(0, b.Len())
+		}
+		if again && !w.again(&tried, b) || w.stopped.Load() || !w.s.call(w.flush, b) {
 			return w.giveUp(b)
 		}
-		if again {
-			n, _ := b.records(0, b.Len())
-			w.s.Add(delivery.Resent, n)
-		}
-		w.s.call(w.flush, b)
+		w.s.Add(delivery.Resent, resent)
 		switch {
 		case b.last.Action == delivery.Done, b.last.Action == delivery.Split:
 			return b.last
@@ -265,9 +266,37 @@ func (w *Sender) refuse(b *batch, v delivery.Verdict) {
 	w.s.Said.Warn("refused", "%s refuses %d records for %q: %s", w.s.Name, n, w.s.Destination, v.Reason)
 }
 
-// call makes one call, settles what it can, and leaves in the batch the entries
-// that are to be sent again, and what became of them.
-func (s *Service) call(f *delivery.Flush, b *batch) {
+// call makes one call with a batch, or has a part in one (see gather), settles
+// what it can, and leaves in the batch the entries that are to be sent again, and
+// what became of them. It returns false, and has done nothing, when the flush may
+// make no call any more.
+func (s *Service) call(f *delivery.Flush, b *batch) (made bool) {
+	if !b.alone && s.small(b) {
+		if made = s.share(f, b); !b.alone {
+			return made
+		}
+	}
+	return s.callAlone(f, b)
+}
+
+// callAlone is call for a batch that shares its call with no other.
+func (s *Service) callAlone(f *delivery.Flush, b *batch) (made bool) {
+	if !f.Wait(&s.pace) {
+		return false
+	}
+	s.settle(f, b, s.put(f.Context(), b))
+	return true
+}
+
+// outcome is what became of a call, for all that was in it.
+type outcome struct {
+	accepted bool
+	failed   []awsx.FailedRecord // of an accepted call, the records that were refused, in order
+	verdict  delivery.Verdict    // of one that was not accepted
+}
+
+// put makes one call, counts it and has the pace hear of it.
+func (s *Service) put(ctx context.Context, b *batch) outcome {
 	body := b.request()
 	s.Add(delivery.Requests, 1)
 	begun := time.Now()
@@ -275,24 +304,20 @@ func (s *Service) call(f *delivery.Flush, b *batch) {
 	if b.wire.CBOR {
 		opts = asCBOR
 	}
-	answer, err := s.Put(f.Context(), b.Len(), awsx.NewBody(body), opts...)
+	answer, err := s.Put(ctx, b.Len(), awsx.NewBody(body), opts...)
 	if err != nil {
-		b.last, b.share = s.failed(err, begun), 0
+		v := s.failed(err, begun)
 		if b.wire.CBOR {
-			s.doubtCBOR(b, err)
+			v = s.doubtCBOR(v, err)
 		}
-		return
+		return outcome{verdict: v}
 	}
 	if b.wire.CBOR && !s.speaksCBOR.Swap(true) {
 		s.noCBOR.Store(false)
 	}
 	s.Add(delivery.Bytes, len(body))
-	if len(answer.Failed) < b.Len() {
-		s.Said.Over(s.topic(), "records reach %s %q again", s.Name, s.Destination)
-	}
-	b.share = float64(len(answer.Failed)) / float64(b.Len())
-	s.refused.add(b.share)
-	b.last = s.answered(f, b, answer.Failed)
+	s.answered(b.Len(), answer.Failed)
+	return outcome{accepted: true, failed: answer.Failed}
 }
 
 var asCBOR = []awsx.BodyOption{awsx.CBOR()}
@@ -301,18 +326,19 @@ var asCBOR = []awsx.BodyOption{awsx.CBOR()}
 // never took CBOR may not know it: others than AWS speak the service's protocol,
 // too. One that says so gets no more of this flush: what else it says of the
 // records is not to be believed.
-func (s *Service) doubtCBOR(b *batch, err error) {
+func (s *Service) doubtCBOR(v delivery.Verdict, err error) delivery.Verdict {
 	surely, perhaps := awsx.NotUnderstood(err)
 	if !perhaps || s.speaksCBOR.Load() {
-		return
+		return v
 	}
 	if !s.noCBOR.Swap(true) {
 		s.Said.Warn("cbor", "the endpoint of %s for %q may not understand CBOR and gets JSON, as with option request_format json: %s",
-			s.Name, s.Destination, b.last.Reason)
+			s.Name, s.Destination, v.Reason)
 	}
 	if surely {
-		b.last.Action = delivery.Later
+		v.Action = delivery.Later
 	}
+	return v
 }
 
 // topic is the log's for a destination that takes no records. It is no other
@@ -339,33 +365,59 @@ func (s *Service) failed(err error, begun time.Time) delivery.Verdict {
 	return v
 }
 
-// answered settles the records of a call that the service has accepted, and
-// leaves in the batch those that it has not, matched by their place.
-func (s *Service) answered(f *delivery.Flush, b *batch, failed []awsx.FailedRecord) delivery.Verdict {
-	n := b.Len()
+// answered counts and says what became of the n records of a call that the
+// service has accepted, but for those that failed.
+func (s *Service) answered(n int, failed []awsx.FailedRecord) {
+	if len(failed) < n {
+		s.Said.Over(s.topic(), "records reach %s %q again", s.Name, s.Destination)
+	}
+	s.refused.add(float64(len(failed)) / float64(n))
 	if len(failed) == 0 {
 		s.pace.Answered(0, n)
-		f.Sent(b.records(0, n))
-		return delivery.Verdict{Action: delivery.Done}
+		return
 	}
-	again := make([]bool, n)
-	held, why := 0, failed[0]
-	next := 0 // the entries before it are settled, or to go again
+	held, why := s.why(failed)
+	s.pace.Answered(held, n)
+	s.Add(delivery.Throttled, held)
+	s.Said.Warn("refused in part", "%s refused %d of %d records for %q, which are sent again: %s", s.Name, len(failed), n, s.Destination, why)
+}
+
+// why returns how many records the service holds back, and what it says of one
+// of them, or else of another that failed.
+func (s *Service) why(failed []awsx.FailedRecord) (held int, text string) {
+	why := failed[0]
 	for _, r := range failed {
-		s.sent(f, b, next, r.Index)
-		next = r.Index + 1
-		again[r.Index] = true
 		if s.Throttled(r.Code) {
 			held, why = held+1, r
 		}
 	}
+	return held, reason(why)
+}
+
+// settle settles the records of a batch that the service has taken, and leaves in
+// it those that it has not, matched by their place.
+func (s *Service) settle(f *delivery.Flush, b *batch, o outcome) {
+	n := b.Len()
+	if b.last, b.share = o.verdict, 0; !o.accepted {
+		return
+	}
+	b.last = delivery.Verdict{Action: delivery.Done}
+	if len(o.failed) == 0 {
+		f.Sent(b.records(0, n))
+		return
+	}
+	again := make([]bool, n)
+	next := 0 // the entries before it are settled, or to go again
+	for _, r := range o.failed {
+		s.sent(f, b, next, r.Index)
+		next = r.Index + 1
+		again[r.Index] = true
+	}
 	s.sent(f, b, next, n)
 	b.keep(again)
-	s.pace.Answered(held, n)
-	s.Add(delivery.Throttled, held)
-	v := delivery.Verdict{Action: delivery.Again, Reason: reason(why)}
-	s.Said.Warn("refused in part", "%s refused %d of %d records for %q, which are sent again: %s", s.Name, len(failed), n, s.Destination, v.Reason)
-	return v
+	b.share = float64(len(o.failed)) / float64(n)
+	b.last.Action = delivery.Again
+	_, b.last.Reason = s.why(o.failed)
 }
 
 // sent settles entries i to j as delivered.

@@ -390,7 +390,12 @@ func TestPaceIsTold(t *testing.T) {
 		{"calls that fail", func(int, []sent) (awsx.RecordsAnswer, error) { return awsx.RecordsAnswer{}, fails(delivery.Again) }, false},
 		{"most records held back", func(int, []sent) (awsx.RecordsAnswer, error) { return refused("Throttled", 0, 1, 2, 3, 4, 5) }, true},
 		{"most records fail", func(int, []sent) (awsx.RecordsAnswer, error) { return refused("InternalFailure", 0, 1, 2, 3, 4, 5) }, false},
-		{"a record held back", func(int, []sent) (awsx.RecordsAnswer, error) { return refused("Throttled", 4) }, false},
+		{"a record held back", func(n int, _ []sent) (awsx.RecordsAnswer, error) {
+			if n%2 == 0 {
+				return refused("Throttled", 4)
+			}
+			return good() // it comes again, alone
+		}, false},
 		{"none", func(int, []sent) (awsx.RecordsAnswer, error) { return good() }, false},
 	} {
 		f := newFake(t, 1, "0", tt.answer)

@@ -568,6 +568,7 @@ func (s *Subject) budget(t *testing.T) {
 // A service that holds everything back is asked less and less often, by all
 // flushes together; a few refusals slow nobody down.
 func (s *Subject) pace(t *testing.T) {
+	const size = 60 // what shares no call
 	tests := make(map[string]func(*testing.T))
 	for name, fault := range map[string]awslocal.Fault{
 		"calls":   {Kind: awslocal.Throttle, Probability: 1},
@@ -576,7 +577,7 @@ func (s *Subject) pace(t *testing.T) {
 		tests[name] = func(t *testing.T) {
 			r := s.Start(t, awslocal.Config{}, append([]string{"retry_budget", "500ms"}, LogKey...)...)
 			r.AWS.SetFaults(s.Operation, []awslocal.Fault{fault})
-			Parallel(8, func(i int) { r.Want(delivery.Retry, Numbered(10*i, 10*i+10)) })
+			Parallel(8, func(i int) { r.Want(delivery.Retry, Numbered(size*i, size*i+size)) })
 			// By themselves they would make 29.
 			if n := len(r.Calls()); n < 1 || n > 19 {
 				t.Errorf("%d calls in 500 ms, want some and at most 19", n)
@@ -584,17 +585,17 @@ func (s *Subject) pace(t *testing.T) {
 			if name == "calls" {
 				r.WantCount(delivery.Throttled, len(r.Calls()))
 			} else {
-				r.WantCount(delivery.Throttled, 10*len(r.Calls()))
+				r.WantCount(delivery.Throttled, size*len(r.Calls()))
 			}
-			r.Account(80, 0, 80)
+			r.Account(8*size, 0, 8*size)
 			r.AWS.ClearFaults()
 			// Its turns come again, with Fluent Bit's help for those that wait longest.
 			Parallel(8, func(i int) {
-				for r.Flush(delivery.Chunk{Tag: "tag", Data: Numbered(10*i, 10*i+10)}) == delivery.Retry {
+				for r.Flush(delivery.Chunk{Tag: "tag", Data: Numbered(size*i, size*i+size)}) == delivery.Retry {
 				}
 			})
-			r.WantOnce(0, 80)
-			r.Account(80, 80, 0)
+			r.WantOnce(0, 8*size)
+			r.Account(8*size, 8*size, 0)
 		}
 	}
 	side(t, tests)

@@ -1,0 +1,254 @@
+package records
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"aws-for-fluent-bit/internal/delivery"
+)
+
+// Small batches of flushes that run at the same time share calls: a call costs
+// the CPU time of some hundred records, whatever is in it. Who comes while no
+// such call is under way makes one at once. Who comes later joins those that wait
+// for it to end, and then one of them makes a call for all. So nobody waits for
+// others that may never come; and the more flushes there are, or the slower the
+// service is, the more of them have a call together.
+
+const (
+	// A batch may share a call with these many records and bytes: ten of them fill
+	// one. With more it saves little of what its records cost anyway, and takes
+	// longer to be copied.
+	smallRecords = 50
+	smallBytes   = 64 << 10
+)
+
+// patience is how long batches wait for a call to end: several times what one
+// takes, so that one that hangs does not hold up those behind it. Tests change it.
+var patience = 250 * time.Millisecond
+
+// small says whether a batch may share a call: one more like it has to fit.
+func (s *Service) small(b *batch) bool {
+	return b.Len() <= smallRecords && b.bytes <= smallBytes && s.Limits.fit(2*b.Len(), 2*b.bytes)
+}
+
+// gather has the small batches for one destination in one form. The zero gather
+// is ready for use.
+type gather struct {
+	mu    sync.Mutex
+	calls int    // under way, or about to be
+	open  *group // that batches join; nil: none
+}
+
+// group is the batches that are to share a call. The flush of one of them makes
+// it: the one that takes the turn. All of it is guarded by the gather's lock,
+// until it is closed.
+type group struct {
+	members []*member
+	records int
+	bytes   int
+	called  bool          // its turn has come
+	closed  bool          // its call has begun: nobody joins or leaves
+	turn    chan struct{} // has something in it while the turn has come and is not taken
+	done    chan struct{} // closed when the call has ended
+	late    *time.Timer   // the turn comes at last
+}
+
+// member is a batch in a group.
+type member struct {
+	group   *group
+	batch   *batch
+	outcome outcome // of its records
+	spoiled bool    // there is none: the call came to nothing for what may be in another batch
+}
+
+// share is Service.call for a small batch. It marks the batch as one that goes
+// alone, and has not done anything else, if the call of several batches was
+// refused for what is in one of them.
+func (s *Service) share(f *delivery.Flush, b *batch) (made bool) {
+	if !f.Wait() {
+		return false
+	}
+	g := &s.gather[0]
+	if b.wire.CBOR {
+		g = &s.gather[1]
+	}
+	m := g.join(b, s.Limits)
+	if m == nil {
+		defer g.ended()
+		return s.callAlone(f, b)
+	}
+	select {
+	case <-m.group.turn:
+		if !s.callFor(f, g, m) {
+			return false
+		}
+	case <-m.group.done:
+	case <-f.Context().Done():
+		if g.leave(m, false) {
+			return false
+		}
+		<-m.group.done // the call has its own deadline
+	}
+	if m.spoiled {
+		b.alone = true
+		return false
+	}
+	s.settle(f, b, m.outcome)
+	return true
+}
+
+// callFor makes the call of a group for all of its members, one of which is the
+// caller's. It returns false if the caller's flush may make none: then another
+// member does.
+func (s *Service) callFor(f *delivery.Flush, g *gather, m *member) bool {
+	ctx := f.Context()
+	if !f.Wait(&s.pace) || ctx.Err() != nil {
+		g.leave(m, true)
+		return false
+	}
+	group := m.group
+	g.begin(group)
+	defer g.end(group) // after a panic, too: then all others go alone
+	group.handOut(s.putAll(ctx, group))
+	return true
+}
+
+// putAll makes the call of a group.
+func (s *Service) putAll(ctx context.Context, group *group) outcome {
+	if len(group.members) == 1 {
+		return s.put(ctx, group.members[0].batch)
+	}
+	all := newBatch(group.members[0].batch.wire)
+	for _, m := range group.members {
+		all.add(m.batch, m.batch.entries)
+	}
+	o := s.put(ctx, all)
+	all.Free()
+	return o
+}
+
+// handOut gives each member the outcome of its own records.
+func (group *group) handOut(o outcome) {
+	if o.verdict.Action == delivery.Split && len(group.members) > 1 {
+		return
+	}
+	from, failed := 0, o.failed
+	for _, m := range group.members {
+		to, n := from+m.batch.Len(), 0
+		for n < len(failed) && failed[n].Index < to {
+			failed[n].Index -= from
+			n++
+		}
+		m.outcome, m.spoiled = o, false
+		m.outcome.failed = failed[:n]
+		from, failed = to, failed[n:]
+	}
+}
+
+// join returns nil when no call is under way: then the caller makes its own, and
+// ended is to follow.
+func (g *gather) join(b *batch, limits Limits) *member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calls == 0 {
+		g.calls++
+		return nil
+	}
+	if g.open != nil && !limits.fit(g.open.records+b.Len(), g.open.bytes+b.bytes) {
+		g.call(g.open) // it is full, and goes beside the others
+		g.open = nil
+	}
+	if g.open == nil {
+		g.open = g.newGroup()
+	}
+	group := g.open
+	m := &member{group: group, batch: b, spoiled: true}
+	group.members = append(group.members, m)
+	group.records += b.Len()
+	group.bytes += b.bytes
+	return m
+}
+
+func (g *gather) newGroup() *group {
+	group := &group{turn: make(chan struct{}, 1), done: make(chan struct{})}
+	group.late = time.AfterFunc(patience, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.call(group)
+	})
+	return group
+}
+
+// call gives a group its turn, if it did not have it. The lock is held.
+func (g *gather) call(group *group) {
+	group.late.Stop()
+	if !group.called && len(group.members) > 0 {
+		group.called = true
+		g.calls++
+		group.turn <- struct{}{}
+	}
+}
+
+// leave takes a member out of its group, unless the call has begun. inTurn says
+// that it has taken the turn, which another one gets.
+func (g *gather) leave(m *member, inTurn bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	group := m.group
+	if group.closed {
+		return false
+	}
+	group.members = slices.DeleteFunc(group.members, func(o *member) bool { return o == m })
+	group.records -= m.batch.Len()
+	group.bytes -= m.batch.bytes
+	switch {
+	case len(group.members) == 0:
+		g.forget(group)
+		if group.called {
+			g.next()
+		}
+	case inTurn:
+		group.turn <- struct{}{}
+	}
+	return true
+}
+
+// forget has nobody join a group any more. The lock is held.
+func (g *gather) forget(group *group) {
+	group.late.Stop()
+	group.closed = true
+	if g.open == group {
+		g.open = nil
+	}
+}
+
+// begin closes a group for its call.
+func (g *gather) begin(group *group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.forget(group)
+}
+
+// end is told that a group's call has ended.
+func (g *gather) end(group *group) {
+	close(group.done)
+	g.ended()
+}
+
+// ended is told that a call has ended, or is not made after all.
+func (g *gather) ended() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.next()
+}
+
+// next counts a call that has ended, and gives their turn to those that wait. The
+// lock is held.
+func (g *gather) next() {
+	g.calls--
+	if g.open != nil {
+		g.call(g.open)
+	}
+}
