@@ -38,6 +38,29 @@ func TestLetterFileIsBounded(t *testing.T) {
 	want(t, d, DeadLetters, 3001, LostLetters, 1)
 }
 
+// A file is filled to the byte.
+func TestLetterFileFillsUp(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "letters")
+	l := openLetterFile(file, 10)
+	for _, lines := range []string{"abcd\n", "efgh\n"} {
+		if err := l.write([]byte(lines)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "abcd\nefgh\n" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if err := l.write([]byte("123456789\n")); err != nil {
+		t.Errorf("a line of the file's size: %v", err)
+	}
+	if err := l.write([]byte("1234567890\n")); err == nil {
+		t.Error("a line of more than the file's size is written")
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "123456789\n" {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
 // A file that cannot be written is said once, and once that it can again; nothing
 // is held up.
 func TestLetterFileThatFails(t *testing.T) {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -238,7 +239,7 @@ func (f *Flush) sendLetters(broken error) {
 			f.d.Said.Error("panic", "a panic over dead letters of a chunk of tag %q: %v", f.chunk.Tag, v)
 		}
 	}()
-	slices.SortFunc(f.dead, func(a, b dead) int { return a.record - b.record })
+	slices.SortFunc(f.dead, func(a, b dead) int { return cmp.Compare(a.record, b.record) })
 	l := &f.d.letters
 	piece := letterPiece
 	if l.file != nil {

@@ -198,14 +198,15 @@ func TestRawIsBounded(t *testing.T) {
 
 // side is an output that takes some letters.
 type side struct {
-	t      testing.TB
-	d      *Delivery
-	take   func(n int) bool // by number, from 0
-	n      int
-	chunks int
-	got    []letter
-	groups []string
-	closed bool
+	t       testing.TB
+	d       *Delivery
+	take    func(n int) bool // by number, from 0
+	n       int
+	chunks  int
+	got     []letter
+	groups  []string
+	longest int // letter
+	closed  bool
 }
 
 func (s *side) Close() { s.closed = true; s.d.Close() }
@@ -226,6 +227,7 @@ func (s *side) Flush(c Chunk) Result {
 		if err != nil || len(body) != 2 {
 			s.t.Fatalf("%d keys, %v", len(body), err)
 		}
+		s.longest = max(s.longest, len(body["letter"].(string)))
 		s.got = append(s.got, lettersOf(s.t, body["letter"].(string))...)
 		s.groups = append(s.groups, body["log_group"].(string))
 		f.Sent(1, at(i))
@@ -352,6 +354,63 @@ func TestLargeLetters(t *testing.T) {
 	}
 	if s.got[13].Record["k"] != 1.0 {
 		t.Errorf("got %+v", s.got[13])
+	}
+}
+
+// A letter that has just its room goes whole.
+func TestLetterFills(t *testing.T) {
+	d, _ := open(t, "out.0", nil)
+	const limit = 2000
+	s := openSide(t, d, limit, func(int) bool { return true })
+	for n := 1600; n < limit; n++ {
+		f := d.Begin(Chunk{Tag: "app", Data: []byte(event(0)[:14] + "\xa1k\xda" + string([]byte{byte(n >> 8), byte(n)}) + strings.Repeat("x", n))})
+		_ = f.Walk(func(i int, _ *chunk.Event) { f.GiveUp(Cause{Why: Refused}, 1, at(i)) })
+		f.Finish(nil)
+	}
+	if s.longest != limit {
+		t.Errorf("the longest letter has %d bytes, which may have %d", s.longest, limit)
+	}
+}
+
+// Letters come in the order of their records, whenever these were given up, and in
+// pieces that a file takes.
+func TestLettersInOrder(t *testing.T) {
+	d, _, file := openLetters(t)
+	d.letters.file.max = 2000
+	f := d.Begin(Chunk{Tag: "app", Data: []byte(events(20))})
+	_ = f.Walk(func(int, *chunk.Event) {})
+	for i := range 20 {
+		f.GiveUp(Cause{Why: Refused}, 1, at(19-i))
+	}
+	f.Finish(nil)
+	want(t, d, DeadLetters, 20, LostLetters, 0)
+	last := -1.0
+	for _, l := range lettersIn(t, file) {
+		if n := l.Record["k"].(float64); n <= last {
+			t.Errorf("record %v after %v", n, last)
+		} else {
+			last = n
+		}
+	}
+	if last != 19 {
+		t.Errorf("the last one is %v", last)
+	}
+}
+
+// What nothing was settled of is lost, and that is said otherwise.
+func TestLost(t *testing.T) {
+	f := &Flush{counted: 66, settled: []uint64{1<<64 - 1}}
+	if got := f.lost(); !slices.Equal(got, []int{64, 65}) {
+		t.Errorf("got %v", got)
+	}
+	if got := (&Flush{counted: 2}).lost(); !slices.Equal(got, []int{0, 1}) {
+		t.Errorf("got %v", got)
+	}
+	var list []int
+	for lost, want := range map[*[]int]string{nil: "bring them again", &list: "gives them up"} {
+		if got := (&Flush{chunk: Chunk{Lost: lost}}).Then(); !strings.Contains(got, want) {
+			t.Errorf("got %q", got)
+		}
 	}
 }
 
