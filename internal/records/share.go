@@ -10,11 +10,11 @@ import (
 )
 
 // Small batches of flushes that run at the same time share calls: a call costs
-// the CPU time of some hundred records, whatever is in it. Who comes while no
-// such call is under way makes one at once. Who comes later joins those that wait
-// for it to end, and then one of them makes a call for all. So nobody waits for
-// others that may never come; and the more flushes there are, or the slower the
-// service is, the more of them have a call together.
+// the CPU time of some hundred records, whatever is in it. Who comes while only few
+// such calls are under way makes one at once. Who comes later joins those that
+// wait for one to end, and then one of them makes a call for all. So nobody waits
+// for others that may never come; and the more flushes there are, or the slower
+// the service is, the more of them have a call together.
 
 const (
 	// A batch may share a call with these many records and bytes: ten of them fill
@@ -24,9 +24,17 @@ const (
 	smallBytes   = 64 << 10
 )
 
-// patience is how long batches wait for a call to end: several times what one
-// takes, so that one that hangs does not hold up those behind it. Tests change it.
-var patience = 250 * time.Millisecond
+// Tests change them.
+var (
+	// lanes is how many calls may be under way before others wait for one to end.
+	// With as many workers as most configurations have, one flush of each, nobody
+	// waits: with 1 lane they would send two thirds as many chunks.
+	lanes = 4
+
+	// patience is how long batches wait for a call to end: several times what one
+	// takes, so that calls that hang do not hold up those behind them.
+	patience = 250 * time.Millisecond
+)
 
 // small says whether a batch may share a call: one more like it has to fit.
 func (s *Service) small(b *batch) bool {
@@ -147,12 +155,12 @@ func (group *group) handOut(o outcome) {
 	}
 }
 
-// join returns nil when no call is under way: then the caller makes its own, and
-// ended is to follow.
+// join returns nil while few calls are under way: then the caller makes its own,
+// and ended is to follow.
 func (g *gather) join(b *batch, limits Limits) *member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.calls == 0 {
+	if g.calls < lanes && g.open == nil {
 		g.calls++
 		return nil
 	}

@@ -52,7 +52,7 @@ func newCrowd(t *testing.T, wire *Wire, answer put) *crowd {
 		c.CBOR = wire
 	}
 	c.Limits.Records = 100
-	patient(t, time.Minute)
+	patient(t, 1, time.Minute)
 	t.Cleanup(func() {
 		c.release()
 		for i := range c.gather {
@@ -64,11 +64,11 @@ func newCrowd(t *testing.T, wire *Wire, answer put) *crowd {
 	return c
 }
 
-// patient has batches wait for so long.
-func patient(t *testing.T, d time.Duration) {
-	before := patience
-	patience = d
-	t.Cleanup(func() { patience = before })
+// patient has batches wait for so long, with so many calls under way.
+func patient(t *testing.T, calls int, d time.Duration) {
+	oldLanes, oldPatience := lanes, patience
+	lanes, patience = calls, d
+	t.Cleanup(func() { lanes, patience = oldLanes, oldPatience })
 }
 
 func (c *crowd) note(where map[string]int, records []sent, but []awsx.FailedRecord) {
@@ -260,6 +260,32 @@ func TestLoneFlushGoesAtOnce(t *testing.T) {
 	}
 }
 
+// TestFewFlushesDoNotWait: one flush of each of four workers is under way at the
+// same time; from the fifth on they wait.
+func TestFewFlushesDoNotWait(t *testing.T) {
+	held := make(chan struct{})
+	workers := lanes
+	c := newCrowd(t, asJSON, func(n int, _ []sent) (awsx.RecordsAnswer, error) {
+		if n < workers {
+			<-held
+		}
+		return good()
+	})
+	patient(t, workers, time.Minute)
+	var flushes []oneFlush
+	for i := range workers {
+		flushes = append(flushes, c.send(fmt.Sprint("worker", i), "0"))
+		c.wantCall(1)
+	}
+	flushes = append(flushes, c.join(1, "a", "0"), c.join(2, "b", "0"))
+	c.wantNoCall()
+	c.release() // the first one
+	c.wantCall(2)
+	close(held)
+	c.want(delivery.OK, flushes...)
+	c.wantOnce(workers + 2)
+}
+
 // TestLargeBatchesShareNoCall: they go at once, whatever is under way.
 func TestLargeBatchesShareNoCall(t *testing.T) {
 	for _, tt := range []struct {
@@ -335,7 +361,7 @@ func TestSharedCallsKeepTheLimits(t *testing.T) {
 func TestPatience(t *testing.T) {
 	c := newCrowd(t, asJSON, nil)
 	first := c.first()
-	patient(t, time.Millisecond)
+	patient(t, 1, time.Millisecond)
 	c.want(delivery.OK, c.send("a", "0"), c.send("b", "0"))
 	c.release()
 	c.want(delivery.OK, first)
@@ -581,7 +607,7 @@ func TestEndWhileItsCallIsUnderWay(t *testing.T) {
 // TestTurns: a member that may make no call any more hands the turn on; the last
 // one ends the group.
 func TestTurns(t *testing.T) {
-	patient(t, time.Minute)
+	patient(t, 1, time.Minute)
 	var g gather
 	b := newBatch(asJSON)
 	b.tryAdd(wide, []byte("x"), nil, []int{0})
@@ -591,8 +617,9 @@ func TestTurns(t *testing.T) {
 	one, two := g.join(b, wide), g.join(b, wide)
 	group := one.group
 	g.ended()
-	next := g.join(b, wide) // while nobody has made the call
-	if two.group != group || next.group != group || len(group.turn) != 1 || g.calls != 1 {
+	lanes = 2
+	next := g.join(b, wide) // while nobody has made the call, so as not to make one more
+	if next == nil || two.group != group || next.group != group || len(group.turn) != 1 || g.calls != 1 {
 		t.Fatalf("%d calls are under way", g.calls)
 	}
 	if !g.leave(two, false) || len(group.turn) != 1 {
@@ -606,7 +633,7 @@ func TestTurns(t *testing.T) {
 	if !g.leave(next, true) || g.calls != 0 || g.open != nil {
 		t.Errorf("%d calls are under way", g.calls)
 	}
-	if g.join(b, wide) != nil {
+	if g.join(b, wide) != nil || g.join(b, wide) != nil {
 		t.Error("a call is under way that is not")
 	}
 	last := g.join(b, wide)
@@ -680,7 +707,7 @@ func TestManyFlushes(t *testing.T) {
 		})
 		c.Limits = Limits{Records: 40, Bytes: 2000}
 		c.Concurrency = 3
-		patient(t, 2*time.Millisecond)
+		patient(t, 2, 2*time.Millisecond)
 		c.release()
 		c.want(delivery.OK, c.first()) // whose call is always good
 		var wait sync.WaitGroup
