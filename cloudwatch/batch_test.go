@@ -377,6 +377,13 @@ func TestPoolKeepsNoHugeBodies(t *testing.T) {
 			t.Errorf("a body of %d bytes was kept", cap(got.body))
 		}
 	}
+	// Nor what is together more than that.
+	(&batch{body: make([]byte, 0, maxPooledBody/2+1), small: make([]byte, 0, maxPooledBody/2+1)}).Free()
+	for range 10 {
+		if got := newBatch(target{"g", "s"}, ""); cap(got.body)+cap(got.small) > maxPooledBody {
+			t.Errorf("%d and %d bytes were kept", cap(got.body), cap(got.small))
+		}
+	}
 }
 
 // TestFullBatchesArePooled wants the usual full call, kubernetes records and

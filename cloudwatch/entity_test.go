@@ -57,7 +57,21 @@ func TestEntityOf(t *testing.T) {
 		`{"keyAttributes":{"Type":"Service","Name":"api","Environment":"ecs:green","AwsAccountId":"444455556666"},"attributes":{"PlatformType":"AWS::ECS","EC2.InstanceId":"i-3"}}`)
 	f("of FireLens, without the rest", nil, texts("ecs_task_definition", "api", "aws_entity_account_id", "123456789012"),
 		`{"keyAttributes":{"Type":"Service","Name":"api","Environment":"generic:default","AwsAccountId":"123456789012"},"attributes":{"PlatformType":"AWS::ECS"}}`)
+	f("a task whose ARN is cut off", &template.ECS{Family: "web", TaskARN: "arn:aws:ecs:us-west-2"}, line("hello"),
+		`{"keyAttributes":{"Type":"Service","Name":"web","Environment":"generic:default"},"attributes":{"PlatformType":"AWS::ECS"}}`)
 	f("a task without a family", &template.ECS{TaskARN: "arn"}, line("hello"), "")
+}
+
+// Records of one pod may tell of another account or instance.
+func TestEntityFollowsRecords(t *testing.T) {
+	e := &entities{intern: func(b []byte) string { return string(b) }}
+	for _, tt := range [][2]string{{"1", "i-1"}, {"1", "i-1"}, {"2", "i-1"}, {"2", "i-2"}, {"1", "i-1"}} {
+		r := pod("aws_entity_service_name", "shop")
+		r["aws_entity_account_id"], r["aws_entity_ec2_instance_id"] = tt[0], tt[1]
+		if got := e.of(packMap(t, r)); !strings.Contains(got, `"AwsAccountId":"`+tt[0]+`"`) || !strings.Contains(got, `"EC2.InstanceId":"`+tt[1]+`"`) {
+			t.Errorf("account %s, instance %s: got %s", tt[0], tt[1], got)
+		}
+	}
 }
 
 func TestWorkloadOf(t *testing.T) {

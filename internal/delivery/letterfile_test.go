@@ -38,6 +38,19 @@ func TestLetterFileIsBounded(t *testing.T) {
 	want(t, d, DeadLetters, 3001, LostLetters, 1)
 }
 
+// Outputs that name one file in two ways take turns.
+func TestLetterFileOfTwoNames(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	here, err := os.Getwd() // the directory may have a link in its name
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := openLetterFile("letters", 10), openLetterFile(filepath.Join(here, "letters"), 10); a.gate != b.gate || a.path != b.path {
+		t.Errorf("%s and %s have gates of their own", a.path, b.path)
+	}
+}
+
 // A file is filled to the byte.
 func TestLetterFileFillsUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "letters")
