@@ -2,8 +2,9 @@
 //
 // Fluent Bit loads one of these three (loader/loader.c), finds the functions
 // below in the library beside it, and calls them: FLBPluginInit for each
-// [OUTPUT] section, FLBPluginFlushCtx for each chunk of records, from as many
-// threads as the section has workers, and FLBPluginExitCtx at the end.
+// [OUTPUT] section, FLBPluginFlushCtx (internal/flb/wait.c) for each chunk of
+// records, from as many threads as the section has workers, and FLBPluginExitCtx
+// at the end.
 //
 // What the three plugins do is in cloudwatch, kinesis and firehose; what C
 // needs is in internal/flb.
@@ -54,11 +55,6 @@ func aws_for_fluent_bit_register(def unsafe.Pointer, name, description *C.char) 
 //export FLBPluginInit
 func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	return C.int(flb.Init(plugin, outputs))
-}
-
-//export FLBPluginFlushCtx
-func FLBPluginFlushCtx(context uintptr, data unsafe.Pointer, size C.size_t, tag *C.char) C.int {
-	return C.int(flb.Flush(context, data, int(size), C.GoString(tag)))
 }
 
 //export FLBPluginOutputPreExit

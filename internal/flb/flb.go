@@ -60,6 +60,7 @@ type instance struct {
 	metrics  *metrics
 	engine   int       // id of Fluent Bit's engine thread, which initialized it
 	onEngine sync.Once // says that flushes run there
+	queue    queue     // of flushes that wait in their coroutines
 	panics   panics
 }
 
@@ -214,23 +215,28 @@ func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
 	}
 	onBehalf("flush", in.metrics, func() {
 		chunk := delivery.Chunk{Tag: tag, Data: unsafe.Slice((*byte)(data), size), OnEngine: thread == in.engine}
-		defer func() {
-			if v := recover(); v != nil {
-				result = in.panics.verdict(chunk)
-				logPanic(in.log, fmt.Sprintf("flush of a chunk of tag %q, which is answered with %v", tag, result), v)
-				if keep, ok := in.out.(keeper); ok && result == delivery.Error {
-					keep.GiveUpChunk(chunk, fmt.Errorf("a panic in its flush: %v", v))
-				}
-			}
-		}()
 		if chunk.OnEngine {
 			in.onEngine.Do(func() {
 				in.log.Warn("flushes run on fluent bit's engine thread, where inputs, timers and other outputs wait for them: set workers to 1 or more for this output")
 			})
 		}
-		result = in.out.Flush(chunk)
+		result = in.flush(chunk)
 	})
 	return int(result)
+}
+
+// flush delivers a chunk. A panic is logged, and answered.
+func (in *instance) flush(chunk delivery.Chunk) (result delivery.Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			result = in.panics.verdict(chunk)
+			logPanic(in.log, fmt.Sprintf("flush of a chunk of tag %q, which is answered with %v", chunk.Tag, result), v)
+			if keep, ok := in.out.(keeper); ok && result == delivery.Error {
+				keep.GiveUpChunk(chunk, fmt.Errorf("a panic in its flush: %v", v))
+			}
+		}
+	}()
+	return in.out.Flush(chunk)
 }
 
 // reloading is what PreExit said last.

@@ -141,6 +141,7 @@ func wake() {
 	case pending.wake <- struct{}{}:
 	default:
 	}
+	waiting.wake()
 }
 
 // writePending writes the lines that wait, in their order.

@@ -1,0 +1,220 @@
+/*
+ * FLBPluginFlushCtx. Fluent Bit calls it in a coroutine of the output's thread, and
+ * a Go plugin that only comes back when its chunk is delivered holds all of that
+ * thread: with answers after 50 ms one worker delivers 20 chunks a second, where
+ * Fluent Bit's own outputs, which give the thread back while they wait, have as
+ * many under way as there are.
+ *
+ * So here a flush is started on a goroutine, and its coroutine left. When it has
+ * ended, an eventfd in the thread's event loop has the coroutine resumed. All that
+ * takes is exported by Fluent Bit's binary and has been the same from 1.9 to 5.1:
+ *
+ *   - struct mk_event and mk_event_add (lib/monkey, mk_core/mk_event.h), with the
+ *     type for a handler of one's own, which both kinds of event loop call
+ *     (src/flb_engine.c, src/flb_output_thread.c);
+ *   - flb_engine_evl_get, the thread's event loop;
+ *   - co_active and co_switch, libco's coroutines (lib/flb_libco/libco.h);
+ *   - flb_coro_get and flb_coro_set, Fluent Bit's note of the one that runs.
+ *
+ * Where one of them is missing, a flush holds its thread. It does so as well:
+ *
+ *   - on the engine's own thread (workers 0): Fluent Bit frees the chunks of that
+ *     thread's coroutines at its end without resuming them. A worker's thread ends
+ *     when its last coroutine has (output_thread in src/flb_output_thread.c).
+ *   - for a thread's first flush: the loop's own coroutine, the one to go back to,
+ *     is known when its handler was called.
+ */
+#include "wait.h"
+#include "_cgo_export.h"
+
+#ifdef __linux__
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct list {
+    struct list *prev, *next;
+};
+
+/* struct mk_event. */
+struct event {
+    int fd;
+    int type;
+    uint32_t mask;
+    uint8_t status;
+    void *data;
+    int (*handler)(void *event);
+    struct list head, priority_head;
+    char priority;
+};
+
+enum { EVENT_READ = 1, EVENT_CUSTOM = 4 }; /* MK_EVENT_READ, MK_EVENT_CUSTOM */
+
+struct flb_loop {
+    struct event event; /* first: the handler gets its address */
+    int fd;
+    void *self;         /* the loop's own coroutine; NULL until it is known */
+    pthread_mutex_t mu; /* guards the queue */
+    struct flb_flush *first, **last;
+};
+
+static void *(*evl_get)(void);
+static int (*event_add)(void *evl, int fd, int type, uint32_t mask, void *event);
+static void *(*active)(void);
+static void (*switch_to)(void *coroutine);
+static void *(*coro_get)(void);
+static void (*coro_set)(void *coro);
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int complete;           /* all of the above are there */
+static pthread_key_t loop_key; /* for its destructor */
+
+static __thread struct flb_loop *loop;
+static __thread int decided;
+
+static void free_loop(void *p)
+{
+    struct flb_loop *l = p;
+
+    pthread_mutex_lock(&l->mu); /* who ended the last flush may still hold it */
+    pthread_mutex_unlock(&l->mu);
+    pthread_mutex_destroy(&l->mu);
+    close(l->fd);
+    free(l);
+}
+
+/* Through a void * in memory, see LOOK_UP in symbols.c. */
+#define LOOK_UP(var, name) (*(void **) &(var) = dlsym(RTLD_DEFAULT, name))
+
+static void resolve(void)
+{
+    LOOK_UP(evl_get, "flb_engine_evl_get");
+    LOOK_UP(event_add, "mk_event_add");
+    LOOK_UP(active, "co_active");
+    LOOK_UP(switch_to, "co_switch");
+    LOOK_UP(coro_get, "flb_coro_get");
+    LOOK_UP(coro_set, "flb_coro_set");
+    complete = evl_get && event_add && active && switch_to && coro_get && coro_set &&
+               pthread_key_create(&loop_key, free_loop) == 0;
+}
+
+/* on_event is called by the loop when its eventfd was written to. */
+static int on_event(void *event)
+{
+    struct flb_loop *l = event;
+    struct flb_flush *flush;
+    uint64_t n;
+
+    if (read(l->fd, &n, sizeof(n)) < 0) { /* nothing to read */
+        return 0;
+    }
+    l->self = active();
+    aws_for_fluent_bit_turn();
+    for (;;) {
+        pthread_mutex_lock(&l->mu);
+        flush = l->first;
+        if (flush != NULL && (l->first = flush->next) == NULL) {
+            l->last = &l->first;
+        }
+        pthread_mutex_unlock(&l->mu);
+        if (flush == NULL) {
+            return 0;
+        }
+        coro_set(flush->coro);
+        switch_to(flush->self); /* comes back when Fluent Bit has the result */
+    }
+}
+
+/* loop_here returns the loop of this thread, NULL when flushes have to hold it. */
+static struct flb_loop *loop_here(uintptr_t context)
+{
+    struct flb_loop *l;
+    void *evl;
+
+    if (decided) {
+        return loop;
+    }
+    decided = 1;
+    pthread_once(&once, resolve);
+    if (!complete || !aws_for_fluent_bit_may_wait(context) || (evl = evl_get()) == NULL ||
+        (l = calloc(1, sizeof(*l))) == NULL) {
+        return NULL;
+    }
+    l->last = &l->first;
+    l->event.handler = on_event;
+    l->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    pthread_mutex_init(&l->mu, NULL);
+    if (l->fd < 0 || event_add(evl, l->fd, EVENT_CUSTOM, EVENT_READ, &l->event) != 0 ||
+        pthread_setspecific(loop_key, l) != 0) {
+        return NULL; /* some bytes are lost */
+    }
+    flb_loop_wake(l); /* tells which coroutine is the loop's */
+    loop = l;
+    return l;
+}
+
+void flb_loop_wake(struct flb_loop *l)
+{
+    uint64_t one = 1;
+
+    if (write(l->fd, &one, sizeof(one)) < 0) {
+        return; /* it is at its limit, and awake */
+    }
+}
+
+void flb_flush_ended(struct flb_flush *flush, int result)
+{
+    struct flb_loop *l = flush->loop;
+
+    flush->result = result;
+    pthread_mutex_lock(&l->mu);
+    *l->last = flush;
+    l->last = &flush->next;
+    flb_loop_wake(l); /* with the lock: without it the thread may have ended */
+    pthread_mutex_unlock(&l->mu);
+}
+
+__attribute__((visibility("default")))
+int FLBPluginFlushCtx(uintptr_t context, void *data, size_t size, char *tag)
+{
+    struct flb_loop *l = loop_here(context);
+    struct flb_flush flush = {0};
+
+    if (l == NULL || l->self == NULL || l->self == active()) {
+        return aws_for_fluent_bit_flush(context, data, size, tag);
+    }
+    flush.loop = l;
+    flush.self = active();
+    flush.coro = coro_get();
+    if (!aws_for_fluent_bit_flush_start(context, data, size, tag, &flush)) {
+        return aws_for_fluent_bit_flush(context, data, size, tag);
+    }
+    switch_to(l->self);
+    aws_for_fluent_bit_flush_end(context, &flush);
+    return flush.result;
+}
+
+#else /* _WIN32 */
+
+__declspec(dllexport)
+int FLBPluginFlushCtx(uintptr_t context, void *data, size_t size, char *tag);
+
+int FLBPluginFlushCtx(uintptr_t context, void *data, size_t size, char *tag)
+{
+    return aws_for_fluent_bit_flush(context, data, size, tag);
+}
+
+void flb_loop_wake(struct flb_loop *l)
+{
+    (void) l;
+}
+
+void flb_flush_ended(struct flb_flush *flush, int result)
+{
+    flush->result = result;
+}
+
+#endif

@@ -1,0 +1,206 @@
+package flb
+
+// #include "symbols.h"
+// #include "wait.h"
+import "C"
+
+import (
+	"sync"
+	"time"
+	"unsafe"
+
+	"aws-for-fluent-bit/internal/delivery"
+)
+
+// What is exported here is for wait.c, which has why. It is called on Fluent
+// Bit's threads.
+
+//export aws_for_fluent_bit_flush
+func aws_for_fluent_bit_flush(context C.uintptr_t, data unsafe.Pointer, size C.size_t, tag *C.char) C.int {
+	return C.int(Flush(uintptr(context), data, int(size), C.GoString(tag)))
+}
+
+// aws_for_fluent_bit_may_wait says whether the flushes of this thread may wait in
+// their coroutines: not on the engine's.
+//
+//export aws_for_fluent_bit_may_wait
+func aws_for_fluent_bit_may_wait(context C.uintptr_t) C.int {
+	if in := lookUp(uintptr(context)); in == nil || forked() || in.engine == threadID() {
+		return 0
+	}
+	return 1
+}
+
+// aws_for_fluent_bit_flush_start starts a flush, of which flb_flush_ended tells
+// the end. It returns 0 when it cannot.
+//
+//export aws_for_fluent_bit_flush_start
+func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, size C.size_t, tag *C.char, flush *C.struct_flb_flush) C.int {
+	in := lookUp(uintptr(context))
+	if in == nil || forked() {
+		return 0
+	}
+	C.flb_keep_signals()
+	chunk := delivery.Chunk{Tag: C.GoString(tag), Data: unsafe.Slice((*byte)(data), int(size))}
+	enter()
+	waiting.start(flush.loop)
+	place := in.queue.place(lane{flush.loop, chunk.Tag})
+	go func() {
+		result := delivery.Error
+		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
+		in.queue.wait(place, len(chunk.Data))
+		defer in.queue.leave(place, len(chunk.Data))
+		result = in.flush(chunk)
+	}()
+	return 1
+}
+
+// aws_for_fluent_bit_flush_end does what a flush that has ended leaves to Fluent
+// Bit's thread.
+//
+//export aws_for_fluent_bit_flush_end
+func aws_for_fluent_bit_flush_end(context C.uintptr_t, flush *C.struct_flb_flush) {
+	if in := lookUp(uintptr(context)); in != nil {
+		in.metrics.publish()
+	}
+	waiting.end(flush.loop)
+	leave()
+}
+
+// aws_for_fluent_bit_turn is what a thread does for us in its event loop, as
+// onBehalf does in one that is held.
+//
+//export aws_for_fluent_bit_turn
+func aws_for_fluent_bit_turn() {
+	C.flb_keep_signals()
+	writePending()
+}
+
+// waiting are the loops that have flushes under way.
+var waiting loops
+
+type loops struct {
+	mu    sync.Mutex
+	count map[*C.struct_flb_loop]int
+	tick  *time.Ticker // nil: no flush is under way
+}
+
+func (w *loops) start(l *C.struct_flb_loop) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.count == nil {
+		w.count = make(map[*C.struct_flb_loop]int)
+	}
+	w.count[l]++
+	if w.tick == nil {
+		w.tick = time.NewTicker(tickEvery)
+		go w.wakeAll(w.tick)
+	}
+}
+
+func (w *loops) end(l *C.struct_flb_loop) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.count[l]--; w.count[l] == 0 {
+		delete(w.count, l)
+	}
+}
+
+// wake has one of the loops' threads look at the lines for the log.
+func (w *loops) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for l := range w.count {
+		C.flb_loop_wake(l)
+		return
+	}
+}
+
+// wakeAll wakes all loops at times, until none has a flush any more.
+func (w *loops) wakeAll(tick *time.Ticker) {
+	for range tick.C {
+		w.mu.Lock()
+		for l := range w.count {
+			C.flb_loop_wake(l)
+		}
+		if len(w.count) == 0 {
+			tick.Stop()
+			w.tick = nil
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+	}
+}
+
+// How much of an instance's flushes may be under way at a time. Fluent Bit hands
+// over all the chunks it has.
+const (
+	maxFlushes = 64
+	maxWaiting = 12 << 20 // bytes of chunks; the requests that are made of them take about as much
+)
+
+// queue has an instance's flushes wait for room, and for those before them: the
+// chunks of one tag that one thread gets are delivered in their order, as they
+// are by a thread that is held. It is safe for concurrent use.
+type queue struct {
+	mu      sync.Mutex
+	room    sync.Cond // mu's; some has left
+	last    map[lane]*place
+	flushes int // that have room, as bytes
+	bytes   int
+}
+
+// lane is what has an order: the chunks of a tag, of one thread.
+type lane struct {
+	loop *C.struct_flb_loop
+	tag  string
+}
+
+// place is one flush in its lane.
+type place struct {
+	lane   lane
+	before *place // until it has left; nil: none
+	left   chan struct{}
+}
+
+// place returns the place behind the last one of a lane.
+func (q *queue) place(l lane) *place {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.last == nil {
+		q.last = make(map[lane]*place)
+		q.room.L = &q.mu
+	}
+	p := &place{lane: l, before: q.last[l], left: make(chan struct{})}
+	q.last[l] = p
+	return p
+}
+
+// wait waits for a flush's turn.
+func (q *queue) wait(p *place, bytes int) {
+	if p.before != nil {
+		<-p.before.left
+		p.before = nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.flushes > 0 && (q.flushes >= maxFlushes || q.bytes+bytes > maxWaiting) {
+		q.room.Wait()
+	}
+	q.flushes++
+	q.bytes += bytes
+}
+
+// leave ends what wait has begun.
+func (q *queue) leave(p *place, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.flushes--
+	q.bytes -= bytes
+	if q.last[p.lane] == p {
+		delete(q.last, p.lane)
+	}
+	close(p.left)
+	q.room.Broadcast()
+}
