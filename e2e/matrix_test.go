@@ -333,6 +333,45 @@ var instancesTable = newTable("three instances of each plugin in one process; ev
 
 // Several outputs of each plugin in one process have the same workers at work
 // on the same chunks, and each delivers all of them once.
+// One worker has many flushes under way, as with Fluent Bit's own outputs: what
+// waits for an answer does not hold up the chunks of other tags. Those of one tag
+// keep their order.
+func TestFlushesShareAWorker(t *testing.T) {
+	const records, files = 6_000, 30
+	n := writeParts(t, files, records)
+	aws := awsForSinks(t, awslocal.Config{Latency: 300 * time.Millisecond})
+	p := start(t, run{service: n.service(), config: n.input("app.*") + section("OUTPUT", "Name cloudwatch", "Match *", "region us-east-2",
+		"endpoint "+aws.URL, "log_group_name g", "log_stream_prefix s-", "auto_create_group on", "workers 1")})
+	p.wait("all records have arrived", time.Minute, func() bool {
+		return aws.Logs().Total() >= records
+	})
+	if said := p.said("warn", "error"); len(said) > 0 {
+		t.Errorf("the log has %q", said)
+	}
+	p.stop(20 * time.Second)
+	streams := aws.Logs().Streams()
+	if a := n.checkEvents(streams...); !a.whole(n) || a.disorder > 0 || len(streams) != files {
+		t.Errorf("%v in %d streams, %d out of order", a, len(streams), a.disorder)
+	}
+	if a := p.lastAccount("cloudwatch.0"); a != (account{in: records, sent: records}) {
+		t.Errorf("the account is %v", a)
+	}
+	most := 0
+	all := aws.Requests("PutLogEvents")
+	for _, r := range all {
+		under := 0
+		for _, o := range all {
+			if !o.Time.After(r.Time) && o.Time.Add(o.Took).After(r.Time) {
+				under++
+			}
+		}
+		most = max(most, under)
+	}
+	if most < 10 {
+		t.Errorf("%d calls at a time, of %d", most, len(all))
+	}
+}
+
 func TestManyInstances(t *testing.T) {
 	const records = 6_000
 	n := writeParts(t, 6, records)

@@ -1,0 +1,87 @@
+package flb
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// TestQueue: the flushes of a lane go one after the other, in the order in which
+// they came, those of others beside them, as many as there is room for.
+func TestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := new(queue)
+		var mu sync.Mutex
+		began := make(map[int]bool)
+		places := make(map[int]*place)
+		start := func(i int, tag string, bytes int) {
+			p := q.place(lane{tag: tag})
+			places[i] = p
+			go func() {
+				q.wait(p, bytes)
+				mu.Lock()
+				began[i] = true
+				mu.Unlock()
+			}()
+		}
+		running := func(want ...int) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			for _, i := range want {
+				if !began[i] {
+					t.Errorf("flush %d waits", i)
+				}
+			}
+			if len(began) != len(want) {
+				t.Errorf("%v have begun, want %v", began, want)
+			}
+		}
+		const mb = 1 << 20
+		start(1, "a", 2*mb)
+		start(2, "a", 2*mb)
+		start(3, "a", 2*mb)
+		start(4, "b", 10*mb)
+		running(1, 4)
+		start(5, "c", 3*mb) // has no room beside 1 and 4
+		running(1, 4)
+		q.leave(places[1], 2*mb)
+		synctest.Wait()
+		if began[2] == began[5] { // either has room now
+			t.Errorf("%v have begun", began)
+		}
+		q.leave(places[4], 10*mb)
+		running(1, 2, 4, 5)
+		q.leave(places[2], 2*mb)
+		running(1, 2, 3, 4, 5)
+		q.leave(places[3], 2*mb)
+		q.leave(places[5], 3*mb)
+		if len(q.last) != 0 || q.flushes != 0 || q.bytes != 0 {
+			t.Errorf("left are %d lanes, %d flushes, %d bytes", len(q.last), q.flushes, q.bytes)
+		}
+		start(6, "a", 100*mb) // more than there ever is room for, but alone
+		running(1, 2, 3, 4, 5, 6)
+		q.leave(places[6], 100*mb)
+		for i := range maxFlushes + 1 {
+			start(10+i, string(rune('A'+i)), 0)
+		}
+		synctest.Wait()
+		if len(began) != 6+maxFlushes {
+			t.Errorf("%d flushes at a time", len(began)-6)
+		}
+		for range maxFlushes + 1 {
+			synctest.Wait()
+			for i := range began {
+				if places[i] != nil && i >= 10 {
+					q.leave(places[i], 0)
+					places[i] = nil
+					break
+				}
+			}
+		}
+		if q.flushes != 0 || len(q.last) != 0 {
+			t.Errorf("%d flushes are left", q.flushes)
+		}
+	})
+}
