@@ -10,11 +10,11 @@ import (
 )
 
 // Small batches of flushes that run at the same time share calls: a call costs
-// the CPU time of some hundred records, whatever is in it. Who comes while only few
-// such calls are under way makes one at once. Who comes later joins those that
-// wait for one to end, and then one of them makes a call for all. So nobody waits
-// for others that may never come; and the more flushes there are, or the slower
-// the service is, the more of them have a call together.
+// the CPU time of some hundred records, whatever is in it. Who comes while there
+// are few others makes one at once. Who comes later joins those that wait for the
+// calls under way to end, and then one of them makes a call for all. So nobody
+// waits for others that may never come; and the more flushes there are, or the
+// slower the service is, the more of them have a call together.
 
 const (
 	// A batch may share a call with these many records and bytes: ten of them fill
@@ -26,13 +26,14 @@ const (
 
 // Tests change them.
 var (
-	// lanes is how many calls may be under way before others wait for one to end.
-	// With as many workers as most configurations have, one flush of each, nobody
-	// waits: with 1 lane they would send two thirds as many chunks.
-	lanes = 4
+	// few is how many batches may be there, under way or waiting, with a call each.
+	// So as many flushes as most configurations have workers do not wait for each
+	// other: by turns they would send two thirds as many chunks. With more, calls
+	// go one at a time.
+	few = 4
 
-	// patience is how long batches wait for a call to end: several times what one
-	// takes, so that calls that hang do not hold up those behind them.
+	// patience is how long batches wait for calls to end: several times what one
+	// takes, so that one that hangs does not hold up those behind it.
 	patience = 250 * time.Millisecond
 )
 
@@ -44,10 +45,14 @@ func (s *Service) small(b *batch) bool {
 // gather has the small batches for one destination in one form. The zero gather
 // is ready for use.
 type gather struct {
-	mu    sync.Mutex
-	calls int    // under way, or about to be
-	open  *group // that batches join; nil: none
+	mu      sync.Mutex
+	batches int    // that are here, their calls under way or not
+	calls   int    // under way, or about to be
+	open    *group // that batches join; nil: none
 }
+
+// free says whether a call may begin beside those under way. The lock is held.
+func (g *gather) free() bool { return g.calls == 0 || g.batches <= few }
 
 // group is the batches that are to share a call. The flush of one of them makes
 // it: the one that takes the turn. All of it is guarded by the gather's lock,
@@ -84,7 +89,7 @@ func (s *Service) share(f *delivery.Flush, b *batch) (made bool) {
 	}
 	m := g.join(b, s.Limits)
 	if m == nil {
-		defer g.ended()
+		defer g.ended(1)
 		return s.callAlone(f, b)
 	}
 	select {
@@ -155,12 +160,13 @@ func (group *group) handOut(o outcome) {
 	}
 }
 
-// join returns nil while few calls are under way: then the caller makes its own,
-// and ended is to follow.
+// join returns nil while there are few: then the caller makes its own call, and
+// ended is to follow.
 func (g *gather) join(b *batch, limits Limits) *member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.calls < lanes && g.open == nil {
+	g.batches++
+	if g.open == nil && g.free() {
 		g.calls++
 		return nil
 	}
@@ -211,15 +217,17 @@ func (g *gather) leave(m *member, inTurn bool) bool {
 	group.members = slices.DeleteFunc(group.members, func(o *member) bool { return o == m })
 	group.records -= m.batch.Len()
 	group.bytes -= m.batch.bytes
+	g.batches--
 	switch {
 	case len(group.members) == 0:
 		g.forget(group)
 		if group.called {
-			g.next()
+			g.calls--
 		}
 	case inTurn:
 		group.turn <- struct{}{}
 	}
+	g.next()
 	return true
 }
 
@@ -242,21 +250,21 @@ func (g *gather) begin(group *group) {
 // end is told that a group's call has ended.
 func (g *gather) end(group *group) {
 	close(group.done)
-	g.ended()
+	g.ended(len(group.members))
 }
 
-// ended is told that a call has ended, or is not made after all.
-func (g *gather) ended() {
+// ended is told that a call of some batches has ended, or is not made after all.
+func (g *gather) ended(batches int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.batches -= batches
+	g.calls--
 	g.next()
 }
 
-// next counts a call that has ended, and gives their turn to those that wait. The
-// lock is held.
+// next gives those that wait their turn, if it has come. The lock is held.
 func (g *gather) next() {
-	g.calls--
-	if g.open != nil {
+	if g.open != nil && g.free() {
 		g.call(g.open)
 	}
 }

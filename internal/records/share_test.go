@@ -56,19 +56,19 @@ func newCrowd(t *testing.T, wire *Wire, answer put) *crowd {
 	t.Cleanup(func() {
 		c.release()
 		for i := range c.gather {
-			if g := &c.gather[i]; g.calls != 0 || g.open != nil {
-				t.Errorf("at the end %d calls are under way, and a group is open: %v", g.calls, g.open != nil)
+			if g := &c.gather[i]; g.batches != 0 || g.calls != 0 || g.open != nil {
+				t.Errorf("at the end there are %d batches and %d calls, and a group is open: %v", g.batches, g.calls, g.open != nil)
 			}
 		}
 	})
 	return c
 }
 
-// patient has batches wait for so long, with so many calls under way.
-func patient(t *testing.T, calls int, d time.Duration) {
-	oldLanes, oldPatience := lanes, patience
-	lanes, patience = calls, d
-	t.Cleanup(func() { lanes, patience = oldLanes, oldPatience })
+// patient has more batches than so many wait for so long.
+func patient(t *testing.T, batches int, d time.Duration) {
+	oldFew, oldPatience := few, patience
+	few, patience = batches, d
+	t.Cleanup(func() { few, patience = oldFew, oldPatience })
 }
 
 func (c *crowd) note(where map[string]int, records []sent, but []awsx.FailedRecord) {
@@ -131,6 +131,17 @@ func (c *crowd) waiting() (n int) {
 		if g.open != nil {
 			n += len(g.open.members)
 		}
+		g.mu.Unlock()
+	}
+	return n
+}
+
+// underWay is how many calls are.
+func (c *crowd) underWay() (n int) {
+	for i := range c.gather {
+		g := &c.gather[i]
+		g.mu.Lock()
+		n += g.calls
 		g.mu.Unlock()
 	}
 	return n
@@ -261,29 +272,46 @@ func TestLoneFlushGoesAtOnce(t *testing.T) {
 }
 
 // TestFewFlushesDoNotWait: one flush of each of four workers is under way at the
-// same time; from the fifth on they wait.
+// same time. One more waits until there are four again, more than that for all of
+// the calls.
 func TestFewFlushesDoNotWait(t *testing.T) {
-	held := make(chan struct{})
-	workers := lanes
-	c := newCrowd(t, asJSON, func(n int, _ []sent) (awsx.RecordsAnswer, error) {
-		if n < workers {
-			<-held
+	workers := few
+	for _, more := range []int{1, 2} {
+		held := make(chan struct{})
+		c := newCrowd(t, asJSON, func(n int, _ []sent) (awsx.RecordsAnswer, error) {
+			if n < workers {
+				<-held
+			}
+			return good()
+		})
+		patient(t, workers, time.Minute)
+		var flushes []oneFlush
+		for i := range workers {
+			flushes = append(flushes, c.send(fmt.Sprint("worker", i), "0"))
+			c.wantCall(1)
 		}
-		return good()
-	})
-	patient(t, workers, time.Minute)
-	var flushes []oneFlush
-	for i := range workers {
-		flushes = append(flushes, c.send(fmt.Sprint("worker", i), "0"))
-		c.wantCall(1)
+		for i := range more {
+			flushes = append(flushes, c.join(i+1, fmt.Sprint("more", i), "0"))
+		}
+		c.wantNoCall()
+		c.release() // the first one
+		if more == 1 {
+			c.wantCall(1)
+		} else {
+			for c.underWay() == workers {
+				runtime.Gosched()
+			}
+			if n := c.waiting(); n != more {
+				t.Errorf("%d flushes wait, want %d", n, more)
+			}
+		}
+		close(held)
+		if more > 1 {
+			c.wantCall(more)
+		}
+		c.want(delivery.OK, flushes...)
+		c.wantOnce(workers + more)
 	}
-	flushes = append(flushes, c.join(1, "a", "0"), c.join(2, "b", "0"))
-	c.wantNoCall()
-	c.release() // the first one
-	c.wantCall(2)
-	close(held)
-	c.want(delivery.OK, flushes...)
-	c.wantOnce(workers + 2)
 }
 
 // TestLargeBatchesShareNoCall: they go at once, whatever is under way.
@@ -347,10 +375,9 @@ func TestSharedCallsKeepTheLimits(t *testing.T) {
 			over := c.send("d", "0")
 			c.wantCall(7)
 			c.want(delivery.OK, a, b, fits)
-			c.wantCall(1) // since a call has ended, whichever
-			c.want(delivery.OK, over)
 			c.release()
-			c.want(delivery.OK, first)
+			c.wantCall(1)
+			c.want(delivery.OK, first, over)
 			c.wantOnce(9)
 			c.account(t, 9, 9, 0)
 		})
@@ -616,8 +643,8 @@ func TestTurns(t *testing.T) {
 	}
 	one, two := g.join(b, wide), g.join(b, wide)
 	group := one.group
-	g.ended()
-	lanes = 2
+	g.ended(1)
+	few = 3
 	next := g.join(b, wide) // while nobody has made the call, so as not to make one more
 	if next == nil || two.group != group || next.group != group || len(group.turn) != 1 || g.calls != 1 {
 		t.Fatalf("%d calls are under way", g.calls)
@@ -636,6 +663,7 @@ func TestTurns(t *testing.T) {
 	if g.join(b, wide) != nil || g.join(b, wide) != nil {
 		t.Error("a call is under way that is not")
 	}
+	few = 2
 	last := g.join(b, wide)
 	g.begin(last.group)
 	if g.leave(last, false) {

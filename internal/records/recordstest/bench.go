@@ -191,6 +191,16 @@ func (s *Subject) BenchmarkFlush(b *testing.B, variants []Variant, peer func(url
 			})
 		})
 	}
+	b.Run("plugin,3 records", func(b *testing.B) {
+		r := s.StartAt(b, url)
+		few := KubernetesChunk(3)
+		Measure(b, len(few), 3, func() error {
+			if got := r.Flush(delivery.Chunk{Tag: "tag", Data: few}); got != delivery.OK {
+				return fmt.Errorf("got %v", got)
+			}
+			return nil
+		})
+	})
 	b.Run("sdk", func(b *testing.B) {
 		put := peer(url)
 		measure(b, func() error {
