@@ -2,6 +2,7 @@ package awsx
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -128,6 +129,25 @@ func BenchmarkPutLogEvents(b *testing.B) {
 				return err
 			})
 		})
+	}
+}
+
+// BenchmarkSmallCall is a call of a few records, as tailed files make many of.
+func BenchmarkSmallCall(b *testing.B) {
+	srv, ca := startBenchmarkServer(b)
+	_, ready := records()
+	for _, n := range []int{1, 3, 10} {
+		few := bytes.Join(bytes.SplitAfterN(ready, []byte("},{"), n+1)[:n], nil)
+		body := append(bytes.TrimSuffix(few, []byte(",{")), "]}"...)
+		for _, at := range []struct{ name, url string }{{"plain", srv.PlainURL}, {"tls", srv.URL}} {
+			client := load(b, Options{Endpoint: at.url, CABundle: ca}).CloudWatchLogs()
+			b.Run(fmt.Sprintf("%s/%d records", at.name, n), func(b *testing.B) {
+				measure(b, len(body), func() error {
+					_, err := PutLogEvents(testContext(b), client, "group", "log", NewBody(body))
+					return err
+				})
+			})
+		}
 	}
 }
 

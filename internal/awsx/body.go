@@ -134,7 +134,9 @@ func (b *Body) sha256() string {
 	defer b.mu.Unlock()
 	if b.hash == "" {
 		sum := sha256.Sum256(b.data)
-		b.hash = hex.EncodeToString(sum[:])
+		var text [2 * sha256.Size]byte
+		hex.Encode(text[:], sum[:])
+		b.hash = string(text[:])
 	}
 	return b.hash
 }

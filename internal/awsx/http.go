@@ -129,11 +129,15 @@ type bodyKey struct{}
 // and no answer came, the request may have been processed. That is for the
 // caller to decide on: see Classify.
 func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
 	body, err := bodyOf(req)
 	if err != nil {
 		return nil, &SendError{Err: err, NotSent: true}
 	}
+	return c.send(req.Context(), req, body)
+}
+
+// send is Do for a request whose body is known. Its own context is not looked at.
+func (c *httpClient) send(ctx context.Context, req *http.Request, body *Body) (*http.Response, error) {
 	for try := 0; ; try++ {
 		var conn connection
 		attempt := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: conn.got}))

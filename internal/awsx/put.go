@@ -28,11 +28,6 @@ const (
 // *types.InvalidSequenceTokenException with the expected token.
 func PutLogEvents(ctx context.Context, c *cloudwatchlogs.Client, group, stream string, body *Body, opts ...BodyOption) (LogEventsAnswer, error) {
 	var a LogEventsAnswer
-	in := &cloudwatchlogs.PutLogEventsInput{
-		LogGroupName:  &group,
-		LogStreamName: &stream,
-		LogEvents:     []cwtypes.InputLogEvent{},
-	}
 	o := c.Options()
 	err := (&call{
 		service: cloudwatchlogs.ServiceID, operation: "PutLogEvents",
@@ -45,6 +40,7 @@ func PutLogEvents(ctx context.Context, c *cloudwatchlogs.Client, group, stream s
 			return err
 		},
 		sdk: func(client aws.HTTPClient, ready *readyBody, hook *answerHook) error {
+			in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: aws.String(group), LogStreamName: aws.String(stream), LogEvents: []cwtypes.InputLogEvent{}}
 			_, err := c.PutLogEvents(ctx, in, func(o *cloudwatchlogs.Options) {
 				o.APIOptions = append(o.APIOptions, ready.add, hook.add)
 				if client != nil {
@@ -62,12 +58,6 @@ func PutLogEvents(ctx context.Context, c *cloudwatchlogs.Client, group, stream s
 // the body any more.
 func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
 	var a RecordsAnswer
-	in := &kinesis.PutRecordsInput{Records: []ktypes.PutRecordsRequestEntry{}}
-	if strings.HasPrefix(stream, "arn:") {
-		in.StreamARN = aws.String(stream) // the endpoint rules may look at it
-	} else {
-		in.StreamName = aws.String(stream)
-	}
 	o := c.Options()
 	err := (&call{
 		service: kinesis.ServiceID, operation: "PutRecords",
@@ -81,6 +71,12 @@ func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records i
 			return err
 		},
 		sdk: func(client aws.HTTPClient, ready *readyBody, hook *answerHook) error {
+			in := &kinesis.PutRecordsInput{Records: []ktypes.PutRecordsRequestEntry{}}
+			if strings.HasPrefix(stream, "arn:") {
+				in.StreamARN = aws.String(stream) // the endpoint rules may look at it
+			} else {
+				in.StreamName = aws.String(stream)
+			}
 			_, err := c.PutRecords(ctx, in, func(o *kinesis.Options) {
 				o.APIOptions = append(o.APIOptions, ready.add, hook.add)
 				if client != nil {
@@ -98,7 +94,6 @@ func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records i
 // the body any more.
 func PutRecordBatch(ctx context.Context, c *firehose.Client, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
 	var a RecordsAnswer
-	in := &firehose.PutRecordBatchInput{DeliveryStreamName: &stream, Records: []fhtypes.Record{}}
 	o := c.Options()
 	err := (&call{
 		service: firehose.ServiceID, operation: "PutRecordBatch",
@@ -108,6 +103,7 @@ func PutRecordBatch(ctx context.Context, c *firehose.Client, stream string, reco
 			return err
 		},
 		sdk: func(client aws.HTTPClient, ready *readyBody, hook *answerHook) error {
+			in := &firehose.PutRecordBatchInput{DeliveryStreamName: aws.String(stream), Records: []fhtypes.Record{}}
 			_, err := c.PutRecordBatch(ctx, in, func(o *firehose.Options) {
 				o.APIOptions = append(o.APIOptions, ready.add, hook.add)
 				if client != nil {

@@ -395,7 +395,7 @@ func TestCallAllocations(t *testing.T) {
 		}
 	})
 	t.Logf("%.0f allocations", allocs)
-	if allocs > 110 {
-		t.Errorf("%.0f allocations, want at most 110", allocs)
+	if allocs > 82 {
+		t.Errorf("%.0f allocations, want at most 82", allocs)
 	}
 }

@@ -183,11 +183,10 @@ func (c *call) send(ctx context.Context, h *httpClient, way *route, ready *ready
 	for _, h := range ready.headers {
 		req.Header.Set(h[0], h[1])
 	}
-	req = req.WithContext(context.WithValue(ctx, bodyKey{}, c.body))
 	if err := signer.SignHTTP(ctx, creds, req, c.body.sha256(), way.service, way.region, time.Now()); err != nil {
 		return nil, err
 	}
-	return h.Do(req)
+	return h.send(ctx, req, c.body)
 }
 
 // answered reads the answer of a call that the service accepted.
