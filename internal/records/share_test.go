@@ -673,6 +673,56 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// TestFewAreLeft: who leaves makes room for those that wait.
+func TestFewAreLeft(t *testing.T) {
+	patient(t, 2, time.Minute)
+	var g gather
+	b := newBatch(asJSON)
+	b.tryAdd(wide, []byte("x"), nil, []int{0})
+	g.join(b, wide)
+	g.join(b, wide)
+	one, two := g.join(b, wide), g.join(b, wide)
+	few = 3
+	g.leave(two, false)
+	if len(one.group.turn) != 1 || g.calls != 3 || g.batches != 3 {
+		t.Errorf("%d batches and %d calls, and a turn that has come: %v", g.batches, g.calls, len(one.group.turn) == 1)
+	}
+}
+
+// TestTurnOfAnEndedFlush: it makes no call, which would end at once for all others.
+func TestTurnOfAnEndedFlush(t *testing.T) {
+	patient(t, 1, time.Minute)
+	f := newFake(t, 1, "1s", nil) // which is not to be called
+	g := &f.gather[0]
+	b := newBatch(asJSON)
+	b.tryAdd(wide, []byte("x"), nil, []int{0})
+	g.join(b, wide)
+	one, two := g.join(b, wide), g.join(b, wide)
+	g.ended(1)
+	<-one.group.turn
+	flush := f.Begin(f.chunk(1))
+	flush.Context()
+	flush.End(nil)
+	if f.callFor(flush, g, one) || len(two.group.turn) != 1 {
+		t.Error("a flush that has ended keeps its turn")
+	}
+}
+
+// TestBadRecordAlone: a group of one batch was refused for what is in that one,
+// which is not sent again to find out.
+func TestBadRecordAlone(t *testing.T) {
+	c := newCrowd(t, asJSON, func(int, []sent) (awsx.RecordsAnswer, error) {
+		return awsx.RecordsAnswer{}, fails(delivery.Split)
+	})
+	flushes := []oneFlush{c.first(), c.join(1, "a", "bad")}
+	c.release()
+	c.want(delivery.OK, flushes...)
+	c.wantCounters(map[delivery.Counter]int{delivery.Requests: 2})
+	if n := c.Dropped(delivery.Refused); n != 1 {
+		t.Errorf("%d records are dropped, want 1", n)
+	}
+}
+
 // TestPacedFlushesShareACall: while a destination holds calls back, those that
 // wait for one have it together; who has no time left for it goes.
 func TestPacedFlushesShareACall(t *testing.T) {
