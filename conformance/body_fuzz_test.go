@@ -28,6 +28,7 @@ import (
 
 	cloudwatchplugin "aws-for-fluent-bit/cloudwatch"
 	firehoseplugin "aws-for-fluent-bit/firehose"
+	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 	kinesisplugin "aws-for-fluent-bit/kinesis"
@@ -44,6 +45,12 @@ func (s *lastBody) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
+	}
+	// Kinesis' is CBOR, which the SDK's decoder reads.
+	if r.Header.Get("Content-Type") == "application/x-amz-cbor-1.1" {
+		if body, err = awslocal.JSONOf(body); err != nil {
+			body = []byte(err.Error())
+		}
 	}
 	target := r.Header.Get("X-Amz-Target")
 	if strings.Contains(target, ".Put") {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/options"
 )
@@ -73,6 +74,9 @@ func (s *signed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in struct{ Records []struct{} }
+	if r.Header.Get("Content-Type") == "application/x-amz-cbor-1.1" {
+		body, _ = awslocal.JSONOf(body)
+	}
 	_ = json.Unmarshal(body, &in) // other calls have none, and a compressed body cannot be read so
 	answer := map[string]any{}
 	switch {
@@ -148,6 +152,8 @@ func TestSignatures(t *testing.T) {
 		{"cloudwatch, again after 500 and 503", "cloudwatch", map[string]string{"log_group_name": "g", "log_stream_name": "s"}, nil, []int{500, 503}, 3},
 		{"kinesis", "kinesis", map[string]string{"stream": "s"}, nil, nil, 1},
 		{"kinesis, again, session token, ARN", "kinesis", map[string]string{"stream": "arn:aws:kinesis:us-east-2:123456789012:stream/a.b_c-D"}, []string{"AWS_SESSION_TOKEN=abc/+=="}, []int{500, 500}, 3},
+		{"kinesis, JSON", "kinesis", map[string]string{"stream": "s", "request_format": "json"}, nil, nil, 1},
+		{"cloudwatch, gzip, again", "cloudwatch", map[string]string{"log_group_name": "g", "log_stream_name": "s", "request_compression": "gzip"}, nil, []int{500}, 2},
 		{"kinesis, zstd", "kinesis", map[string]string{"stream": "s", "compression": "zstd"}, nil, nil, 1},
 		{"kinesis, user agent", "kinesis", map[string]string{"stream": "s", "extra_user_agent": "x/1 (y; z)"}, nil, nil, 1},
 		{"firehose", "firehose", map[string]string{"delivery_stream": "a.b_c-D"}, nil, nil, 1},
