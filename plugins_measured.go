@@ -30,6 +30,15 @@ func init() {
 
 type measured struct{ flb.Output }
 
+// GiveUpChunk is for those outputs that have it, see internal/flb.
+func (m measured) GiveUpChunk(c delivery.Chunk, why error) {
+	if out, ok := m.Output.(interface {
+		GiveUpChunk(c delivery.Chunk, why error)
+	}); ok {
+		out.GiveUpChunk(c, why)
+	}
+}
+
 func (m measured) Close() {
 	m.Output.Close()
 	writeCoverage()
