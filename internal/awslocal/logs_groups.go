@@ -153,15 +153,7 @@ func (s *Server) putRetentionPolicy(c *call) (any, *apiError) {
 	if in.RetentionInDays == nil || !slices.Contains(retentionDays, *in.RetentionInDays) {
 		return nil, invalid("InvalidParameterException", "retentionInDays", "satisfy enum value set: "+fmt.Sprint(retentionDays))
 	}
-	l := s.logs
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	g, bad := l.findGroup(name)
-	if bad != nil {
-		return nil, bad
-	}
-	g.info.RetentionDays = *in.RetentionInDays
-	return nothing{}, nil
+	return s.logs.set(name, func(g *LogGroup) { g.RetentionDays = *in.RetentionInDays })
 }
 
 func (s *Server) tagResource(c *call) (any, *apiError) {
@@ -235,6 +227,18 @@ func (l *Logs) findGroup(name string) (*logGroup, *apiError) {
 		return g, nil
 	}
 	return nil, refuse("ResourceNotFoundException", "The specified log group does not exist.")
+}
+
+// set changes what a group has, and returns the answer to the call that asks for it.
+func (l *Logs) set(name string, change func(*LogGroup)) (any, *apiError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g, bad := l.findGroup(name)
+	if bad != nil {
+		return nil, bad
+	}
+	change(&g.info)
+	return nothing{}, nil
 }
 
 func (l *Logs) find(group, stream string) (*logGroup, *LogStream, *apiError) {

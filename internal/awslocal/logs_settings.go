@@ -28,15 +28,7 @@ func (s *Server) associateKMSKey(c *call) (any, *apiError) {
 	if bad := checkKMSKey(in.KMSKeyID); bad != nil {
 		return nil, bad
 	}
-	l := s.logs
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	g, bad := l.findGroup(name)
-	if bad != nil {
-		return nil, bad
-	}
-	g.info.KMSKeyID = *in.KMSKeyID
-	return nothing{}, nil
+	return s.logs.set(name, func(g *LogGroup) { g.KMSKeyID = *in.KMSKeyID })
 }
 
 func checkKMSKey(id *string) *apiError {
@@ -69,13 +61,5 @@ func (s *Server) putLogGroupDeletionProtection(c *call) (any, *apiError) {
 	}
 	name := groupOf(*in.LogGroupIdentifier)
 	c.rec.Target = name
-	l := s.logs
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	g, bad := l.findGroup(name)
-	if bad != nil {
-		return nil, bad
-	}
-	g.info.Protected = *in.DeletionProtectionEnabled
-	return nothing{}, nil
+	return s.logs.set(name, func(g *LogGroup) { g.Protected = *in.DeletionProtectionEnabled })
 }
