@@ -192,6 +192,20 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// atATime returns how many of the calls were under way at the same time, at most.
+func atATime(calls []*awslocal.Request) (most int) {
+	for _, c := range calls {
+		under := 0
+		for _, o := range calls {
+			if !o.Time.After(c.Time) && o.Time.Add(o.Took).After(c.Time) {
+				under++
+			}
+		}
+		most = max(most, under)
+	}
+	return most
+}
+
 // concurrency bounds the calls that one chunk has in flight at a time, and so
 // does experimental_concurrency; with a partition key there is one at a time.
 func TestConcurrency(t *testing.T) {
@@ -206,17 +220,7 @@ func TestConcurrency(t *testing.T) {
 			if a := n.checkTexts(s.records(aws)); !a.whole(n) {
 				t.Errorf("of %d records arrived: %v", records, a)
 			}
-			most := 0
-			all := aws.Requests(s.operation)
-			for _, r := range all {
-				under := 0
-				for _, o := range all {
-					if !o.Time.After(r.Time) && o.Time.Add(o.Took).After(r.Time) {
-						under++
-					}
-				}
-				most = max(most, under)
-			}
+			most := atATime(aws.Requests(s.operation))
 			if most > atMost || atMost > 1 && most == 1 {
 				t.Errorf("%d calls at a time, allowed are %d", most, atMost)
 			}

@@ -356,19 +356,9 @@ func TestFlushesShareAWorker(t *testing.T) {
 	if a := p.lastAccount("cloudwatch.0"); a != (account{in: records, sent: records}) {
 		t.Errorf("the account is %v", a)
 	}
-	most := 0
-	all := aws.Requests("PutLogEvents")
-	for _, r := range all {
-		under := 0
-		for _, o := range all {
-			if !o.Time.After(r.Time) && o.Time.Add(o.Took).After(r.Time) {
-				under++
-			}
-		}
-		most = max(most, under)
-	}
-	if most < 10 {
-		t.Errorf("%d calls at a time, of %d", most, len(all))
+	calls := aws.Requests("PutLogEvents")
+	if most := atATime(calls); most < 10 {
+		t.Errorf("%d calls at a time, of %d", most, len(calls))
 	}
 }
 

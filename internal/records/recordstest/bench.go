@@ -47,7 +47,7 @@ func Sink() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if form := r.Header.Get("Content-Type"); form == "application/x-amz-cbor-1.1" {
+		if form := r.Header.Get("Content-Type"); form == typeCBOR {
 			w.Header().Set("Content-Type", form)
 			_, _ = io.WriteString(w, sinkAnswerCBOR(strings.Count(string(body), "\x64Data")))
 			return
