@@ -38,6 +38,7 @@ func FuzzAgainstFluentBitGo(f *testing.F) {
 			f.Add(data)
 		}
 	}
+	f.Add([]byte("\x92\xcf\x00\x00\x00\x00\x00\x00\x00\x05\xdf\x00\x00\x00\x02e\xdf\x00\x00\x00\x01\xaa0000000000\xdf\x00\x00\x00\x01\xac0000000000000e\x00\x30\x30"))
 	f.Add([]byte("\x92\x92\xd7\x00\x00\x00\x00\x05\x00\x00\x00\x07\x80\x81\xa1a\x01\x92\xcf\x00\x00\x00\x00\x00\x00\x00\x05\x81\xa1b\xc0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) == 0 {
@@ -86,16 +87,31 @@ func FuzzAgainstFluentBitGo(f *testing.F) {
 					t.Fatalf("time %v, fluent-bit-go has %d", ev.Time, when)
 				}
 			}
-			var same map[any]any
-			if err := codec.NewDecoderBytes(ev.Body, handle()).Decode(&same); err != nil {
-				t.Fatalf("body %q: %v, and fluent-bit-go has %v", ev.Body, err, record)
+			same, err := decode(ev.Body, false)
+			right, rightErr := decode(ev.Body, true)
+			if rightErr != nil {
+				t.Fatalf("body %q: %v, and fluent-bit-go has %v", ev.Body, rightErr, record)
 			}
-			if got, want := fmt.Sprint(same), fmt.Sprint(record); got != want {
-				t.Fatalf("body %s, fluent-bit-go has %s", got, want)
+			if err != nil || same != right {
+				return // a key comes twice, and the peer may have read on behind the body
+			}
+			if want := fmt.Sprint(record); same != want {
+				t.Fatalf("body %s, fluent-bit-go has %s", same, want)
 			}
 			at = end
 		}
 	})
+}
+
+// decode prints a body as fluent-bit-go's codec has it. That one decodes the
+// second value of a key that comes twice into the first, unless it is told to
+// reset: a number into a map, say, which then takes more bytes than the number has.
+func decode(body []byte, reset bool) (string, error) {
+	h := handle()
+	h.InterfaceReset = reset
+	var record map[any]any
+	err := codec.NewDecoderBytes(body, h).Decode(&record)
+	return fmt.Sprint(record), err
 }
 
 // handle is fluent-bit-go's own.
