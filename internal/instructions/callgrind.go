@@ -74,6 +74,7 @@ var belongs = []struct{ prefix, stage string }{
 	{"unicode/utf8.", "JSON"},
 	{"github.com/tinylib/msgp/", "JSON"},
 	{"aws-for-fluent-bit/internal/records.", "batch"},
+	{"aws-for-fluent-bit/internal/base64.", "batch"},
 	{"github.com/segmentio/asm/base64.", "batch"},
 	{"encoding/base64.", "batch"},
 	{"aws-for-fluent-bit/internal/delivery.", "delivery"},

@@ -65,6 +65,7 @@ func TestStages(t *testing.T) {
 	f("aws-for-fluent-bit/internal/jsonenc.copyPlain", "JSON")
 	f("aws-for-fluent-bit/cloudwatch.(*batch).close", "batch")
 	f("aws-for-fluent-bit/cloudwatch.(*names).target", "names")
+	f("aws-for-fluent-bit/internal/base64.encodeBlocks.abi0", "batch")
 	f("github.com/segmentio/asm/base64.encodeAVX2.abi0", "batch")
 	f("runtime.memmove", "memory")
 	f("memeqbody", "memory")

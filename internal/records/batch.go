@@ -7,8 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/segmentio/asm/base64"
-
+	"aws-for-fluent-bit/internal/base64"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/jsonenc"
 )
@@ -134,13 +133,11 @@ func (b *batch) close(start, size int, indexes []int) {
 	b.bytes += size
 }
 
-// appendBase64 appends data in standard base64. The assembly of segmentio/asm
-// is several times as fast as the standard library, on what would else be the
-// largest part of what a record costs (BenchmarkBase64).
+// appendBase64 appends data in standard base64.
 func appendBase64(dst, data []byte) []byte {
-	n := base64.StdEncoding.EncodedLen(len(data))
+	n := base64.EncodedLen(len(data))
 	dst = slices.Grow(dst, n)
-	base64.StdEncoding.Encode(dst[len(dst):len(dst)+n], data)
+	base64.Encode(dst[len(dst):len(dst)+n], data)
 	return dst[:len(dst)+n]
 }
 

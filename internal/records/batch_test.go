@@ -9,8 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/segmentio/asm/base64"
-
 	"aws-for-fluent-bit/internal/awslocal"
 )
 
@@ -232,24 +230,6 @@ func TestBatchDoesNotAllocate(t *testing.T) {
 			t.Errorf("CBOR %v: %v allocations for 500 records, want 0", wire.CBOR, n)
 		}
 	}
-}
-
-// BenchmarkBase64 is what appendBase64's comment claims.
-func BenchmarkBase64(b *testing.B) {
-	data := make([]byte, 900) // a record of the kubernetes filter
-	dst := make([]byte, base64.StdEncoding.EncodedLen(len(data)))
-	b.Run("segmentio", func(b *testing.B) {
-		b.SetBytes(int64(len(data)))
-		for b.Loop() {
-			base64.StdEncoding.Encode(dst, data)
-		}
-	})
-	b.Run("standard", func(b *testing.B) {
-		b.SetBytes(int64(len(data)))
-		for b.Loop() {
-			stdbase64.StdEncoding.Encode(dst, data)
-		}
-	})
 }
 
 // BenchmarkTryAdd is what a record of 900 bytes costs from its text on.
