@@ -44,7 +44,7 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 	chunk := delivery.Chunk{Tag: C.GoString(tag), Data: unsafe.Slice((*byte)(data), int(size))}
 	enter()
 	waiting.start(flush.loop)
-	place := in.queue.place(lane{flush.loop, chunk.Tag})
+	place := in.queue.place(flush.loop, chunk.Tag)
 	go func() {
 		result := delivery.Error
 		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
@@ -137,43 +137,44 @@ func (w *loops) wakeAll(tick *time.Ticker) {
 // over all the chunks it has.
 const (
 	maxFlushes = 64
-	maxWaiting = 12 << 20 // bytes of chunks; the requests that are made of them take about as much
+	maxWaiting = 24 << 20 // bytes of chunks; the requests that are made of them take about as much
 )
 
 // queue has an instance's flushes wait for room, and for those before them: the
-// chunks of one tag that one thread gets are delivered in their order, as they
-// are by a thread that is held. It is safe for concurrent use.
+// chunks of one tag are delivered in their order if the instance has one thread.
+// With more of them Fluent Bit hands the chunks out in turn, and there is no order
+// to keep. It is safe for concurrent use.
 type queue struct {
 	mu      sync.Mutex
 	room    sync.Cond // mu's; some has left
-	last    map[lane]*place
-	flushes int // that have room, as bytes
+	loop    *C.struct_flb_loop
+	threads bool              // loop is not the only one
+	last    map[string]*place // by tag; empty with several threads
+	flushes int               // that have room, as bytes
 	bytes   int
 }
 
-// lane is what has an order: the chunks of a tag, of one thread.
-type lane struct {
-	loop *C.struct_flb_loop
-	tag  string
-}
-
-// place is one flush in its lane.
+// place is one flush among those of its tag.
 type place struct {
-	lane   lane
+	tag    string
 	before *place // until it has left; nil: none
 	left   chan struct{}
 }
 
-// place returns the place behind the last one of a lane.
-func (q *queue) place(l lane) *place {
+// place returns the place behind the last one of a tag, for a flush of a thread.
+func (q *queue) place(loop *C.struct_flb_loop, tag string) *place {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.last == nil {
-		q.last = make(map[lane]*place)
+		q.last = make(map[string]*place)
 		q.room.L = &q.mu
+		q.loop = loop
 	}
-	p := &place{lane: l, before: q.last[l], left: make(chan struct{})}
-	q.last[l] = p
+	p := &place{tag: tag, left: make(chan struct{})}
+	if q.threads = q.threads || loop != q.loop; !q.threads {
+		p.before = q.last[tag]
+		q.last[tag] = p
+	}
 	return p
 }
 
@@ -198,8 +199,8 @@ func (q *queue) leave(p *place, bytes int) {
 	defer q.mu.Unlock()
 	q.flushes--
 	q.bytes -= bytes
-	if q.last[p.lane] == p {
-		delete(q.last, p.lane)
+	if q.last[p.tag] == p {
+		delete(q.last, p.tag)
 	}
 	close(p.left)
 	q.room.Broadcast()

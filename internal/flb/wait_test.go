@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 )
 
-// TestQueue: the flushes of a lane go one after the other, in the order in which
+// TestQueue: the flushes of a tag go one after the other, in the order in which
 // they came, those of others beside them, as many as there is room for.
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -15,7 +15,7 @@ func TestQueue(t *testing.T) {
 		began := make(map[int]bool)
 		places := make(map[int]*place)
 		start := func(i int, tag string, bytes int) {
-			p := q.place(lane{tag: tag})
+			p := q.place(nil, tag)
 			places[i] = p
 			go func() {
 				q.wait(p, bytes)
@@ -38,7 +38,7 @@ func TestQueue(t *testing.T) {
 				t.Errorf("%v have begun, want %v", began, want)
 			}
 		}
-		const mb = 1 << 20
+		const mb = maxWaiting / 12
 		start(1, "a", 2*mb)
 		start(2, "a", 2*mb)
 		start(3, "a", 2*mb)
@@ -58,7 +58,7 @@ func TestQueue(t *testing.T) {
 		q.leave(places[3], 2*mb)
 		q.leave(places[5], 3*mb)
 		if len(q.last) != 0 || q.flushes != 0 || q.bytes != 0 {
-			t.Errorf("left are %d lanes, %d flushes, %d bytes", len(q.last), q.flushes, q.bytes)
+			t.Errorf("left are %d tags, %d flushes, %d bytes", len(q.last), q.flushes, q.bytes)
 		}
 		start(6, "a", 100*mb) // more than there ever is room for, but alone
 		running(1, 2, 3, 4, 5, 6)
