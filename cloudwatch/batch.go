@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // What one PutLogEvents call takes.
@@ -49,14 +49,17 @@ type batch struct {
 }
 
 // pool keeps batches with their buffers. A typical one ends at the call's limit.
-var pool = sync.Pool{New: func() any { return new(batch) }}
+var pool spare.List[*batch]
 
 // maxPooledBody is the largest body that is kept for reuse: a full call of text
 // that is all escapes can be six times the limit, and is rare.
 const maxPooledBody = 2 * maxBatchBytes
 
 func newBatch(t target, entity string) *batch {
-	b := pool.Get().(*batch)
+	b, ok := pool.Get()
+	if !ok {
+		b = new(batch)
+	}
 	b.target, b.entity = t, entity
 	b.body = append(b.body[:0], `{"logGroupName":`...)
 	b.body = jsonenc.AppendQuoted(b.body, t.group)

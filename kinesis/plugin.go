@@ -8,12 +8,11 @@
 package kinesis
 
 import (
-	"sync"
-
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records"
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // Plugin is one output instance. It is safe for concurrent use: Fluent Bit's
@@ -22,7 +21,7 @@ type Plugin struct {
 	*records.Output
 	config
 
-	aggregators sync.Pool // of *aggregator, one for each flush under way
+	aggregators spare.List[*aggregator] // one for each flush under way
 }
 
 // New starts an output with the options that get gives. The error says all
@@ -79,7 +78,7 @@ func (p *Plugin) startAggregator(w *records.Writer, out *records.Sender) *aggreg
 	if !p.aggregation && !p.Form.Concatenates() {
 		return nil
 	}
-	g, ok := p.aggregators.Get().(*aggregator)
+	g, ok := p.aggregators.Get()
 	if !ok {
 		g = newAggregator(p.aggregate, p.Form.Concatenates())
 	}

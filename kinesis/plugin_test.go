@@ -505,7 +505,7 @@ func TestPanicAtTheEnd(t *testing.T) {
 	g.emit = func(key, data []byte, records []int) { panic("a fault") }
 	g.add([]byte("a"), false, []byte("data"), 0)
 	p.finishAggregator(f, g)
-	if got := p.aggregators.Get(); got != nil {
+	if _, ok := p.aggregators.Get(); ok {
 		t.Error("the aggregator is back in the pool")
 	}
 	if got := f.Finish(nil); got != delivery.Retry {
@@ -530,7 +530,7 @@ func TestPanicOverARecord(t *testing.T) {
 	// An aggregator that panics once, as the first of the flush to come.
 	g := newAggregator(p.aggregate, false)
 	g.byKey = nil // a write to it is a panic
-	p.aggregators.New = func() any { return g }
+	p.aggregators.Put(g)
 	chunk := delivery.Chunk{Tag: "tag", Data: recordstest.Chunk(keyed("a", "1"), keyed("b", "2"))}
 	if got := p.Flush(chunk); got != delivery.OK {
 		t.Errorf("got %v, want %v", got, delivery.OK)

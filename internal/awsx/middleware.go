@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // BodyOption adds to a request with a ready body.
@@ -131,7 +132,10 @@ func (m *answerHook) HandleDeserialize(ctx context.Context, in middleware.Deseri
 // connection cannot be used again.
 func readAnswer(resp *http.Response, read func(*http.Response, []byte) error) error {
 	defer resp.Body.Close()
-	buf := answers.Get().(*answerBuffer)
+	buf, ok := answers.Get()
+	if !ok {
+		buf = new(answerBuffer)
+	}
 	defer answers.put(buf)
 	if err := buf.readFrom(resp); err != nil {
 		return &AnswerError{Err: err}
@@ -151,14 +155,14 @@ func (e *AnswerError) Unwrap() error { return e.Err }
 
 // answers holds buffers for answers. Those of PutLogEvents have a few bytes,
 // those of PutRecords some 50 KB.
-var answers = answerPool{sync.Pool{New: func() any { return new(answerBuffer) }}}
+var answers answerList
 
-type answerPool struct{ sync.Pool }
+type answerList struct{ spare.List[*answerBuffer] }
 
 // put gives a buffer back, unless an unusual answer has made it huge.
-func (p *answerPool) put(b *answerBuffer) {
+func (l *answerList) put(b *answerBuffer) {
 	if cap(b.data) <= 1<<20 {
-		p.Put(b)
+		l.Put(b)
 	}
 }
 

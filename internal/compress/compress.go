@@ -17,13 +17,14 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // Names are the formats New knows. AWS's Go plugins have gzip and zlib, Fluent
@@ -33,7 +34,7 @@ var Names = []string{"gzip", "zlib", "zstd", "snappy"}
 // A Compressor compresses records in one format. Many threads may use one.
 type Compressor struct {
 	newEncoder func() encoder
-	encoders   sync.Pool // of encoder: tables of 10 KB to 1 MB each, worth keeping
+	encoders   spare.List[encoder] // tables of 10 KB to 1 MB each
 }
 
 // encoder holds one format's tables. One thread at a time may use it.
@@ -74,7 +75,7 @@ func FastGzip() *Compressor {
 
 // Append adds the compressed form of src to dst. The two must not overlap.
 func (c *Compressor) Append(dst, src []byte) []byte {
-	e, ok := c.encoders.Get().(encoder)
+	e, ok := c.encoders.Get()
 	if !ok {
 		e = c.newEncoder()
 	}

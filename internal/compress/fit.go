@@ -1,6 +1,6 @@
 package compress
 
-import "sync"
+import "aws-for-fluent-bit/internal/spare"
 
 // maxTries bounds the search for a cut. What has been seen of logs takes three
 // to six tries, each on less text than the whole record; a text made to be hard
@@ -25,7 +25,7 @@ func (c *Compressor) AppendFit(dst, src []byte, max int, cut func(text []byte, n
 	if size <= max {
 		return dst, false
 	}
-	s, ok := searches.Get().(*search)
+	s, ok := searches.Get()
 	if !ok {
 		s = &search{}
 	}
@@ -35,7 +35,7 @@ func (c *Compressor) AppendFit(dst, src []byte, max int, cut func(text []byte, n
 	return dst, true
 }
 
-var searches sync.Pool // of *search
+var searches spare.List[*search]
 
 // A search looks for a long prefix of a record whose compressed form fits.
 type search struct {

@@ -5,11 +5,11 @@ package records
 
 import (
 	"slices"
-	"sync"
 
 	"aws-for-fluent-bit/internal/base64"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/jsonenc"
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // Limits are what one call of a service takes.
@@ -52,14 +52,17 @@ type batch struct {
 	share float64          // of its records that were refused; 0: it was not answered for each
 }
 
-var pool = sync.Pool{New: func() any { return new(batch) }}
+var pool spare.List[*batch]
 
 // maxPooled is how many bytes of buffers are kept for reuse, for each batch and
 // each Writer.
 const maxPooled = 8 << 20
 
 func newBatch(wire *Wire) *batch {
-	b := pool.Get().(*batch)
+	b, ok := pool.Get()
+	if !ok {
+		b = new(batch)
+	}
 	b.wire = wire
 	b.body = append(b.body[:0], wire.Head...)
 	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"sync"
 
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/compress"
@@ -13,6 +12,7 @@ import (
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/parts"
+	"aws-for-fluent-bit/internal/spare"
 	"aws-for-fluent-bit/internal/timefmt"
 )
 
@@ -101,11 +101,14 @@ type Writer struct {
 	pending *pending // parts of the last record, see EachPart; nil: none
 }
 
-var writers = sync.Pool{New: func() any { return new(Writer) }}
+var writers spare.List[*Writer]
 
 // NewWriter returns a Writer for the records of a flush.
 func (f *Form) NewWriter(flush *delivery.Flush) *Writer {
-	w := writers.Get().(*Writer)
+	w, ok := writers.Get()
+	if !ok {
+		w = new(Writer)
+	}
 	w.f, w.flush = f, flush
 	return w
 }
