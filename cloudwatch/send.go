@@ -44,6 +44,7 @@ type lane struct {
 	mu      sync.Mutex
 	queue   []*batch
 	running bool
+	ended   chan struct{} // closed when the lane runs no more
 }
 
 func (p *Plugin) newSender(f *delivery.Flush) *sender {
@@ -77,13 +78,22 @@ func (s *sender) batch(t target) *batch {
 	return b
 }
 
-// replace puts next in the place of the full batch of its stream, which is sent
-// while the walk goes on.
+// replace puts next in the place of the full batch of its stream, which is sent.
+// The walk goes on when it was, so that a flush has few batches at a time, but
+// waits no longer than aheadAfter: one stream is not to hold up the others.
 func (s *sender) replace(full, next *batch) {
 	s.open[place{next.target, next.entity}], s.last = next, next
 	s.flush.CountIn()
-	s.enqueue(full)
+	late := time.NewTimer(aheadAfter)
+	defer late.Stop()
+	select {
+	case <-s.enqueue(full):
+	case <-late.C:
+	}
 }
+
+// aheadAfter is some times what a call takes.
+const aheadAfter = 250 * time.Millisecond
 
 // close ends the event of a record that begins at start in b, and puts it into the
 // next batch if b has no room for it.
@@ -95,7 +105,9 @@ func (s *sender) close(b *batch, start int, millis int64, size, record int) {
 	}
 }
 
-func (s *sender) enqueue(b *batch) {
+// enqueue has a batch sent behind those of the same stream. The channel is closed
+// when there are no more of them.
+func (s *sender) enqueue(b *batch) (ended <-chan struct{}) {
 	if s.lanes == nil {
 		s.lanes = make(map[target]*lane)
 	}
@@ -107,12 +119,16 @@ func (s *sender) enqueue(b *batch) {
 	l.mu.Lock()
 	l.queue = append(l.queue, b)
 	start := !l.running
-	l.running = true
+	if start {
+		l.running, l.ended = true, make(chan struct{})
+	}
+	ended = l.ended
 	l.mu.Unlock()
 	if start {
 		s.wait.Add(1)
 		go s.run(l)
 	}
+	return ended
 }
 
 // run sends a lane's batches until there are none. After one that is given up
@@ -125,6 +141,7 @@ func (s *sender) run(l *lane) {
 		l.mu.Lock()
 		if len(l.queue) == 0 {
 			l.running = !more // a lane that has stopped is not started again
+			close(l.ended)
 			l.mu.Unlock()
 			return
 		}
