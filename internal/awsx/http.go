@@ -62,20 +62,24 @@ func (e *SendError) Unwrap() error { return e.Err }
 func newTransport(o Options, roots *x509.CertPool, life context.Context) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	dial := dialWithin(life, newDialer(o))
+	config := &tls.Config{
+		MinVersion: tlsVersion(o.TLSMinVersion),
+		RootCAs:    roots,
+		// A connection that was idle is closed: the next one need not check the
+		// certificates again.
+		ClientSessionCache: tls.NewLRUClientSessionCache(8),
+		// Small records at a connection's start help a browser show the first
+		// lines sooner. A request body is of use only when it is whole.
+		DynamicRecordSizingDisabled: true,
+	}
+	handshake := min(tlsHandshakeTimeout, o.timeout())
 	return &http.Transport{
-		Proxy:       proxyFunc(o, false),
-		DialContext: dialWithin(life, newDialer(o)),
-		TLSClientConfig: &tls.Config{
-			MinVersion: tlsVersion(o.TLSMinVersion),
-			RootCAs:    roots,
-			// A connection that was idle is closed: the next one need not check the
-			// certificates again.
-			ClientSessionCache: tls.NewLRUClientSessionCache(8),
-			// Small records at a connection's start help a browser show the first
-			// lines sooner. A request body is of use only when it is whole.
-			DynamicRecordSizingDisabled: true,
-		},
-		TLSHandshakeTimeout:   min(tlsHandshakeTimeout, o.timeout()),
+		Proxy:                 proxyFunc(o, false),
+		DialContext:           dialPlain(dial),
+		DialTLSContext:        dialTLS(dial, config, handshake),
+		TLSClientConfig:       config, // through a proxy
+		TLSHandshakeTimeout:   handshake,
 		ResponseHeaderTimeout: o.timeout(),
 		IdleConnTimeout:       idleTimeout,
 		MaxIdleConnsPerHost:   idlePerHost,
