@@ -660,6 +660,41 @@ func TestOneStreamFailsForGood(t *testing.T) {
 	r.account(10, 9, 1)
 }
 
+// TestWalkWaits: the walk does not go past a full batch before the call with it has
+// ended, unless that takes long: then other streams get theirs.
+func TestWalkWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(kind)", "concurrency", "4", "retry_budget", "2s", "http_request_timeout", "1s")
+	r.srv.Logs().CreateStream("g", "stuck")
+	r.srv.Logs().CreateStream("g", "well")
+	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.Hang, Target: "stuck"}))
+	var c []byte
+	for i, kind := range []string{"stuck", "well"} {
+		for k := range maxBatchEvents + 1 {
+			c = appendRecord(c, now, map[string]any{"log": message(i*maxBatchEvents + k), "kind": kind})
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.flush(delivery.Retry, c)
+	}()
+	for r.count("PutLogEvents") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	for r.count("PutLogEvents") < 2 { // the first with what is for the other stream
+		time.Sleep(time.Millisecond)
+	}
+	if waited := time.Since(began); waited < aheadAfter/2 {
+		t.Errorf("the walk went on after %v", waited)
+	}
+	<-done
+	if n := len(r.messages("g", "well")); n != maxBatchEvents+1 {
+		t.Errorf("%d events for the other stream have arrived, want %d", n, maxBatchEvents+1)
+	}
+}
+
 // REFUSED FOR WHAT IS IN IT
 
 // TestOneBadEvent has the service refuse calls as a whole for one event that is
