@@ -173,12 +173,6 @@ func (b *batch) day(i int) (end int) {
 	return end
 }
 
-// give takes the event that begins at start, and had no room, to next, which is
-// empty.
-func (b *batch) give(next *batch, start int, millis int64, size, record int) {
-	next.add(b.body[start:], event{millis: millis, size: size + eventOverhead, record: record})
-}
-
 // add appends an event whose JSON object is text.
 func (b *batch) add(text []byte, e event) {
 	b.begin()

@@ -29,6 +29,7 @@ type sender struct {
 	whole    []byte    // the last record with what came with it by OpenTelemetry
 	plain    []byte    // the last record without what is for its entity alone
 	picked   []byte    // what is sent of the last record, where it had to be made
+	over     []byte    // an event that the batch before had no room for
 	begun    time.Time
 	slots    chan struct{} // one for each PutLogEvents call that may be under way
 	tools    chan struct{} // and for each group and stream that may be in the making
@@ -78,11 +79,13 @@ func (s *sender) batch(t target) *batch {
 	return b
 }
 
-// replace puts next in the place of the full batch of its stream, which is sent.
-// The walk goes on when it was, so that a flush has few batches at a time, but
-// waits no longer than aheadAfter: one stream is not to hold up the others.
-func (s *sender) replace(full, next *batch) {
-	s.open[place{next.target, next.entity}], s.last = next, next
+// replace sends the full batch of a stream, and returns the one in its place. The
+// walk goes on when it was sent, so that a flush has one batch at a time where it
+// can, but waits no longer than aheadAfter: one stream is not to hold up the others.
+func (s *sender) replace(full *batch) (next *batch) {
+	at := place{full.target, full.entity}
+	delete(s.open, at)
+	s.last = nil
 	s.flush.CountIn()
 	late := time.NewTimer(aheadAfter)
 	defer late.Stop()
@@ -90,6 +93,9 @@ func (s *sender) replace(full, next *batch) {
 	case <-s.enqueue(full):
 	case <-late.C:
 	}
+	next = newBatch(at.target, at.entity)
+	s.open[at], s.last = next, next
+	return next
 }
 
 // aheadAfter is some times what a call takes.
@@ -99,9 +105,8 @@ const aheadAfter = 250 * time.Millisecond
 // next batch if b has no room for it.
 func (s *sender) close(b *batch, start int, millis int64, size, record int) {
 	if !b.close(start, millis, size, record) {
-		next := newBatch(b.target, b.entity)
-		b.give(next, start, millis, size, record)
-		s.replace(b, next)
+		s.over = append(s.over[:0], b.body[start:]...)
+		s.replace(b).add(s.over, event{millis: millis, size: size + eventOverhead, record: record})
 	}
 }
 
