@@ -3,7 +3,7 @@
 
 .PHONY: bench-peers bench-chart bench-test bench-diff instructions instructions-check
 
-# Empty: what bench/ has as its default, which ends in about a quarter of an hour.
+# Empty: what bench/ has as its default, which ends in about half an hour.
 # SHAPES, WORKERS and LATENCIES make a matrix of their own; CASES names some of it.
 # Without OTHERS it is ours beside Fluent Bit's C plugins and the null output.
 CASES     ?=
@@ -23,7 +23,7 @@ bench_readme = $(if $(filter bench/figures.json,$(JSON)),-readme $(CURDIR)/READM
 bench_flags  = $(foreach f,CASES SHAPES WORKERS LATENCIES SERVICES RECORDS ROUNDS TRICKLE_ROUNDS OTHERS,$(if $($f),-$(shell echo $f | tr A-Z_ a-z-) '$($f)')) \
                $(if $(JSON),-json '$(abspath $(JSON))') $(if $(CHART),-chart '$(abspath $(CHART))') $(bench_readme)
 
-bench-peers: build ## CPU, memory, requests and bytes beside Fluent Bit's C plugins, OTHERS=name=path.so,... too; a quarter of an hour, less with ROUNDS=1 or SHAPES, WORKERS, LATENCIES
+bench-peers: build ## CPU, memory, requests and bytes beside Fluent Bit's C plugins, OTHERS=name=path.so,... too; half an hour, less with ROUNDS=1 or SHAPES, WORKERS, LATENCIES
 	@if why=$$(cd bench && go list -deps . 2>&1 >/dev/null); then \
 	  cd bench && go run . -bin '$(abspath $(BIN))' -from '$(CURDIR)' $(bench_flags); \
 	else \

@@ -84,7 +84,7 @@ func parse(args []string, usage io.Writer) (b benchmark, err error) {
 	set.StringVar(&shapes, "shapes", "", "in place of -cases, with -workers and -latencies, and each with each: kubernetes (0.9 KB), small (100 B), big (16 KB), trickle (200 files that grow slowly)")
 	set.StringVar(&workers, "workers", "", "numbers of workers, 1 if -shapes or -latencies is set alone")
 	set.StringVar(&latencies, "latencies", "", "milliseconds until the sink answers, 0 if -shapes or -workers is set alone")
-	set.IntVar(&b.records, "records", 200_000, "kubernetes records a run; of the other shapes, the same bytes")
+	set.IntVar(&b.records, "records", 300_000, "kubernetes records a run; of the other shapes, the same bytes")
 	set.IntVar(&b.rounds, "rounds", 3, "rounds")
 	set.IntVar(&b.trickleRounds, "trickle-rounds", 1, "rounds of the trickle shape, whose time does not depend on the plugin")
 	set.StringVar(&others, "others", "", "other plugins as name=path.so with commas between them, with the options of our plugin of the service that their file name has in it")
