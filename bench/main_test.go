@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b.cases) != 11 || b.cases[0] != (caseOf{"kubernetes", 1, 0}) || b.records != 200_000 || b.rounds != 3 || len(b.services) != 3 {
+	if len(b.cases) != 11 || b.cases[0] != (caseOf{"kubernetes", 1, 0}) || b.records != 300_000 || b.rounds != 3 || len(b.services) != 3 {
 		t.Errorf("without arguments: %+v", b)
 	}
 	f := func(args string, want ...caseOf) {
