@@ -44,7 +44,7 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 	chunk := delivery.Chunk{Tag: C.GoString(tag), Data: unsafe.Slice((*byte)(data), int(size))}
 	enter()
 	waiting.start(flush.loop)
-	place := in.queue.place(flush.loop, chunk.Tag)
+	place := in.queue.place(unsafe.Pointer(flush.loop), chunk.Tag)
 	go func() {
 		result := delivery.Error
 		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
@@ -146,9 +146,9 @@ const (
 // to keep. It is safe for concurrent use.
 type queue struct {
 	mu      sync.Mutex
-	room    sync.Cond // mu's; some has left
-	loop    *C.struct_flb_loop
-	threads bool              // loop is not the only one
+	room    sync.Cond         // mu's; some has left
+	loop    unsafe.Pointer    // the one of the thread that came first
+	threads bool              // it is not the only one
 	last    map[string]*place // by tag; empty with several threads
 	flushes int               // that have room, as bytes
 	bytes   int
@@ -161,8 +161,9 @@ type place struct {
 	left   chan struct{}
 }
 
-// place returns the place behind the last one of a tag, for a flush of a thread.
-func (q *queue) place(loop *C.struct_flb_loop, tag string) *place {
+// place returns the place behind the last one of a tag, for a flush of the thread
+// with a loop.
+func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.last == nil {

@@ -4,7 +4,32 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"unsafe"
 )
+
+// TestQueueOfThreads: with a second thread there is no order, and so no waiting.
+func TestQueueOfThreads(t *testing.T) {
+	q := new(queue)
+	threads := new([2]byte) // whose addresses stand for their loops
+	place := func(thread int, tag string) *place {
+		return q.place(unsafe.Pointer(&threads[thread]), tag)
+	}
+	first, second := place(0, "a"), place(0, "a")
+	if second.before != first {
+		t.Error("the second chunk of a tag does not wait for the first")
+	}
+	if p := place(0, "b"); p.before != nil {
+		t.Error("the first chunk of a tag waits")
+	}
+	third := place(1, "a")
+	fourth := place(0, "a")
+	if third.before != nil || fourth.before != nil {
+		t.Error("a chunk waits for those of another thread")
+	}
+	if last := q.last["a"]; last != second {
+		t.Error("others are to wait for a chunk that has no order")
+	}
+}
 
 // TestQueue: the flushes of a tag go one after the other, in the order in which
 // they came, those of others beside them, as many as there is room for.
