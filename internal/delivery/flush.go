@@ -185,7 +185,8 @@ func (f *Flush) Wait(paces ...*Pace) bool {
 		return false
 	}
 	for _, p := range paces {
-		if !p.Wait(deadline) {
+		// Fluent Bit may be told to end meanwhile.
+		if !p.wait(deadline, f.Context().Done()) {
 			return false
 		}
 	}

@@ -100,7 +100,10 @@ type Pace struct {
 // Wait sleeps until a request may start. It returns false at once, and takes
 // no place in the line, when that would be after the deadline. Every Wait that
 // returned true is followed by one request.
-func (p *Pace) Wait(deadline time.Time) bool {
+func (p *Pace) Wait(deadline time.Time) bool { return p.wait(deadline, nil) }
+
+// wait is Wait that ends, with false, when done is closed.
+func (p *Pace) wait(deadline time.Time, done <-chan struct{}) bool {
 	p.mu.Lock()
 	if p.gap == 0 {
 		p.mu.Unlock()
@@ -126,7 +129,7 @@ func (p *Pace) Wait(deadline time.Time) bool {
 	p.waiting++
 	p.mu.Unlock()
 
-	started := p.takeTurn(deadline)
+	started := p.takeTurn(deadline, done)
 	p.mu.Lock()
 	p.waiting--
 	p.mu.Unlock()
@@ -135,12 +138,14 @@ func (p *Pace) Wait(deadline time.Time) bool {
 
 // takeTurn waits in line. Nobody has a fixed time to start: who is at the front
 // goes by the gap as it is by then, since answers come in meanwhile.
-func (p *Pace) takeTurn(deadline time.Time) bool {
+func (p *Pace) takeTurn(deadline time.Time, done <-chan struct{}) bool {
 	late := time.NewTimer(time.Until(deadline))
 	defer late.Stop()
 	select {
 	case p.front <- struct{}{}:
 	case <-late.C:
+		return false
+	case <-done:
 		return false
 	}
 	defer func() { <-p.front }()
@@ -157,7 +162,13 @@ func (p *Pace) takeTurn(deadline time.Time) bool {
 		if next.After(deadline) {
 			return false
 		}
-		time.Sleep(next.Sub(now))
+		turn := time.NewTimer(next.Sub(now))
+		select {
+		case <-turn.C:
+		case <-done:
+			turn.Stop()
+			return false
+		}
 	}
 }
 

@@ -414,3 +414,32 @@ func TestPaceRecovers(t *testing.T) {
 		})
 	}
 }
+
+// TestPaceSeesTheEnd: who waits when Fluent Bit is told to end does not go on
+// waiting, be it at the front of the line or behind.
+func TestPaceSeesTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, told := endingDelivery(t)
+		var p Pace
+		p.gap = time.Minute
+		p.next = time.Now().Add(p.gap)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				f := d.Begin(Chunk{Tag: "tag", Data: []byte{1}})
+				f.deadline = time.Now().Add(time.Hour)
+				if f.Wait(&p) {
+					t.Error("a request may start")
+				}
+				f.End(nil)
+			})
+		}
+		time.Sleep(time.Second)
+		told.Store(true)
+		begin := time.Now()
+		wg.Wait()
+		if took := time.Since(begin); took > stopBudget+callGrace+2*watchEvery {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
