@@ -67,7 +67,7 @@ func (c caseOf) String() string {
 	return fmt.Sprintf("%s records, workers %d, answers after %d ms", c.shape, c.workers, c.latency)
 }
 
-// defaultCases end in about a quarter of an hour: the first one is drawn; then
+// defaultCases end in about half an hour: the first one is drawn; then
 // the same with other workers and with a service that takes its time, the other
 // shapes at both ends, and files that trickle. -cases and the like have the rest.
 const defaultCases = "kubernetes:1:0,kubernetes:0:0,kubernetes:4:0,kubernetes:0:50,kubernetes:1:50,kubernetes:4:50," +

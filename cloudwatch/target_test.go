@@ -398,10 +398,10 @@ func TestThrottledMaking(t *testing.T) {
 	}
 	c = appendRecord(c, now, map[string]any{"stream": "there", "log": "x"})
 	r.flush(delivery.Retry, c)
-	if !r.Plugin.pace.Wait(time.Now()) {
+	if !r.Plugin.pace.Wait(time.Now(), nil) {
 		t.Error("the events of all streams were slowed down")
 	}
-	if r.making.Wait(time.Now()) {
+	if r.making.Wait(time.Now(), nil) {
 		t.Error("the making of streams was not slowed down")
 	}
 	if n := r.count("CreateLogStream"); n > 40 { // some 100 at full speed

@@ -112,7 +112,7 @@ func BenchmarkPace(b *testing.B) {
 		var p Pace
 		deadline := time.Now().Add(time.Hour)
 		for b.Loop() {
-			p.Wait(deadline)
+			p.Wait(deadline, nil)
 			p.Faster()
 		}
 	})

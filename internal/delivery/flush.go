@@ -186,7 +186,7 @@ func (f *Flush) Wait(paces ...*Pace) bool {
 	}
 	for _, p := range paces {
 		// Fluent Bit may be told to end meanwhile.
-		if !p.wait(deadline, f.Context().Done()) {
+		if !p.Wait(deadline, f.Context().Done()) {
 			return false
 		}
 	}

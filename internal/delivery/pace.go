@@ -98,12 +98,9 @@ type Pace struct {
 }
 
 // Wait sleeps until a request may start. It returns false at once, and takes
-// no place in the line, when that would be after the deadline. Every Wait that
-// returned true is followed by one request.
-func (p *Pace) Wait(deadline time.Time) bool { return p.wait(deadline, nil) }
-
-// wait is Wait that ends, with false, when done is closed.
-func (p *Pace) wait(deadline time.Time, done <-chan struct{}) bool {
+// no place in the line, when that would be after the deadline, and as soon as done
+// is closed; nil never is. Every Wait that returned true is followed by one request.
+func (p *Pace) Wait(deadline time.Time, done <-chan struct{}) bool {
 	p.mu.Lock()
 	if p.gap == 0 {
 		p.mu.Unlock()

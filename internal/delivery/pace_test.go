@@ -55,7 +55,7 @@ func TestCalmPaceNeverWaits(t *testing.T) {
 		var p Pace
 		start := time.Now()
 		for range 1000 {
-			if !p.Wait(start.Add(-time.Hour)) {
+			if !p.Wait(start.Add(-time.Hour), nil) {
 				t.Fatal("a calm destination is held up")
 			}
 			p.Faster()
@@ -75,7 +75,7 @@ func starts(p *Pace, n int, deadline time.Duration) []time.Duration {
 	for i := range n {
 		wait.Go(func() {
 			at[i] = -1
-			if p.Wait(begin.Add(deadline)) {
+			if p.Wait(begin.Add(deadline), nil) {
 				at[i] = time.Since(begin)
 			}
 		})
@@ -113,7 +113,7 @@ func TestPaceBeyondTheDeadline(t *testing.T) {
 			t.Errorf("%d wait and %d are at the front, want none", p.waiting, len(p.front))
 		}
 		begin, p.waiting = time.Now(), 3
-		if p.Wait(begin.Add(3500*time.Millisecond)) || time.Since(begin) != 0 {
+		if p.Wait(begin.Add(3500*time.Millisecond), nil) || time.Since(begin) != 0 {
 			t.Errorf("the fourth is told after %v, want at once", time.Since(begin))
 		}
 	})
@@ -199,11 +199,11 @@ func TestPaceGoesByTheLastRefusal(t *testing.T) {
 			t.Errorf("gap %v after a success, want somewhat less", p.gap)
 		}
 		time.Sleep(time.Until(p.next) + 10*time.Second)
-		if held := p.gap; !p.Wait(time.Now().Add(time.Second)) || p.gap != held {
+		if held := p.gap; !p.Wait(time.Now().Add(time.Second), nil) || p.gap != held {
 			t.Errorf("gap %v after a rest of 10 s, want %v", p.gap, held)
 		}
 		time.Sleep(time.Until(p.next) + 10*time.Second + 1)
-		if !p.Wait(time.Now()) {
+		if !p.Wait(time.Now(), nil) {
 			t.Error("held up after a long rest")
 		}
 		gap(0, "a long rest")
@@ -317,7 +317,7 @@ func load(d *destination, workers, requests int, lasts time.Duration) time.Durat
 				left--
 				mu.Unlock()
 				for attempt := 0; time.Since(begin) < lasts; attempt++ {
-					p.Wait(begin.Add(lasts))
+					p.Wait(begin.Add(lasts), nil)
 					if d.call() {
 						p.Faster()
 						break
@@ -387,7 +387,7 @@ func TestPaceRecovers(t *testing.T) {
 			for range 8 {
 				wait.Go(func() {
 					for time.Since(begin) < 20*time.Second {
-						p.Wait(begin.Add(time.Minute))
+						p.Wait(begin.Add(time.Minute), nil)
 						mu.Lock()
 						if half := time.Since(begin) / (time.Second / 2); int(half) < len(each) {
 							each[half]++

@@ -402,7 +402,7 @@ func TestPaceIsTold(t *testing.T) {
 		for range 6 { // of one call each
 			f.flush(10)
 		}
-		if slower := !f.pace.Wait(time.Now()); slower != tt.slower {
+		if slower := !f.pace.Wait(time.Now(), nil); slower != tt.slower {
 			t.Errorf("%s: a request has to wait: %v", tt.name, slower)
 		}
 	}
@@ -416,7 +416,7 @@ func TestPaceIsTold(t *testing.T) {
 		for range 9 {
 			f.flush(10)
 		}
-		if !f.pace.Wait(time.Now()) {
+		if !f.pace.Wait(time.Now(), nil) {
 			t.Error("a request has to wait")
 		}
 	})
