@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"net"
 	"sync"
+	"time"
 )
 
 var errDetached = errors.New("the request body was taken back")
@@ -15,8 +17,8 @@ var errDetached = errors.New("the request body was taken back")
 //
 // Why Detach: net/http may still read a request's body after it has returned an
 // error. It promises only to stop once it has closed the body. After Detach no
-// reader of an earlier attempt gets another byte, so the caller may write into
-// the buffer again.
+// reader of an earlier attempt gets another byte, and no connection writes them,
+// so the caller may write into the buffer again.
 //
 // One Body serves one call at a time.
 type Body struct {
@@ -27,10 +29,17 @@ type Body struct {
 	turn int  // counts attempts: a reader of an earlier one gets no more
 	sent int  // bytes of this attempt the transport has taken
 	hash string
+
+	conn  net.Conn  // is writing data as it is; nil: none is
+	ended sync.Cond // of that: conn is nil
 }
 
 // NewBody returns a Body of data.
-func NewBody(data []byte) *Body { return &Body{data: data} }
+func NewBody(data []byte) *Body {
+	b := &Body{data: data}
+	b.ended.L = &b.mu
+	return b
+}
 
 // Reset detaches the Body and gives it new bytes.
 func (b *Body) Reset(data []byte) {
@@ -52,8 +61,18 @@ func (b *Body) Detach() {
 }
 
 func (b *Body) detach() {
-	b.turn++
+	b.stop()
 	b.cut = true
+}
+
+// stop ends the present attempt: its reader gets no more, and a connection that
+// is writing the bytes stops at once. That one is of no use afterwards.
+func (b *Body) stop() {
+	b.turn++
+	for b.conn != nil {
+		_ = b.conn.SetWriteDeadline(time.Unix(1, 0))
+		b.ended.Wait()
+	}
 }
 
 // Len returns the bytes that are still to be read, as bytes.Reader does: it is
@@ -104,7 +123,7 @@ func (b *Body) Seek(offset int64, whence int) (int64, error) {
 func (b *Body) rewind() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.turn++
+	b.stop()
 	b.at = 0
 	b.sent = 0
 	b.cut = false
@@ -114,7 +133,7 @@ func (b *Body) rewind() {
 func (b *Body) open() io.ReadCloser {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.turn++
+	b.stop()
 	b.sent = 0
 	return &bodyReader{body: b, turn: b.turn}
 }
@@ -169,7 +188,31 @@ func (r *bodyReader) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.turn == r.turn {
-		b.turn++
+		b.stop()
 	}
 	return nil
+}
+
+// writeTo has a connection write what is left, from where it lies: to copy it
+// first would be to touch all of it once more.
+func (r *bodyReader) writeTo(conn net.Conn) (n int64, err error) {
+	b := r.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.turn != r.turn {
+		return 0, errDetached
+	}
+	left := b.data[r.at:]
+	b.conn = conn
+	b.mu.Unlock()
+	wrote, err := conn.Write(left)
+	b.mu.Lock()
+	b.conn = nil
+	b.ended.Broadcast()
+	r.at += wrote
+	b.sent = r.at // all of it, perhaps, though it was to stop
+	if b.turn != r.turn {
+		err = errDetached // its deadline is over: nothing more can be written to it
+	}
+	return int64(wrote), err
 }

@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // secure returns a bodyConn, and the other end's.
@@ -79,31 +81,143 @@ func TestReadFromFails(t *testing.T) {
 	}
 }
 
-// TestReadFromKeepsItsBuffer: a request makes no buffer of its own.
-func TestReadFromKeepsItsBuffer(t *testing.T) {
+// TestReadFromOfBody: net/http's way to write a Body, of which it has read some.
+func TestReadFromOfBody(t *testing.T) {
 	c, other := secure(t)
-	go io.Copy(io.Discard, other)
-	var first *byte
-	for range 3 {
-		r := readerFunc(func(p []byte) (int, error) {
-			if first == nil {
-				first = &p[0]
-			}
-			if &p[0] != first || len(p) != copyBytes {
-				t.Errorf("another buffer, of %d bytes", len(p))
-			}
-			return 100, io.EOF
-		})
-		// As net/http does.
-		if n, err := io.Copy(c, io.LimitReader(r, 1<<20)); n != 100 || err != nil {
-			t.Errorf("got %d, %v", n, err)
+	text := strings.Repeat("0123456789abcdef", 100_000)
+	body := NewBody([]byte(text))
+	go func() {
+		reader := body.open()
+		_, err := io.ReadFull(reader, make([]byte, 4000))
+		n, err2 := io.Copy(c, io.LimitReader(reader, int64(len(text))))
+		if err != nil || n != int64(len(text)-4000) || err2 != nil || !body.whole() {
+			t.Errorf("got %v, %d, %v; whole: %v", err, n, err2, body.whole())
 		}
+		if n, err := io.Copy(c, io.LimitReader(reader, 10)); n != 0 || err != nil {
+			t.Errorf("at the end: got %d, %v", n, err)
+		}
+		c.Close()
+	}()
+	got, err := io.ReadAll(other)
+	if err != nil || string(got) != text[4000:] {
+		t.Errorf("got %d bytes, %v, want %d", len(got), err, len(text)-4000)
 	}
 }
 
-type readerFunc func(p []byte) (int, error)
+// TestWriteOfBodyStops: nobody reads what is written, and the bytes are wanted back.
+func TestWriteOfBodyStops(t *testing.T) {
+	for name, stop := range map[string]func(body *Body, reader io.Closer){
+		"Detach":          func(body *Body, _ io.Closer) { body.Detach() },
+		"Reset":           func(body *Body, _ io.Closer) { body.Reset(nil) },
+		"the next call":   func(body *Body, _ io.Closer) { body.rewind() },
+		"another attempt": func(body *Body, _ io.Closer) { body.open() },
+		"Close":           func(_ *Body, reader io.Closer) { reader.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := secure(t)
+			data := make([]byte, 32<<20) // more than the kernel takes
+			body := NewBody(data)
+			reader := body.open()
+			ended := make(chan error, 1)
+			go func() {
+				_, err := c.ReadFrom(io.LimitReader(reader, int64(len(data))))
+				ended <- err
+			}()
+			for writing := false; !writing; {
+				time.Sleep(time.Millisecond)
+				body.mu.Lock()
+				writing = body.conn != nil
+				body.mu.Unlock()
+			}
+			stop(body, reader)
+			clear(data) // the race detector sees who reads it still
+			if err := <-ended; err != errDetached {
+				t.Errorf("got %v, want %v", err, errDetached)
+			}
+			if name == "Detach" && body.whole() {
+				t.Error("whole, though it was cut")
+			}
+			if n, err := c.ReadFrom(io.LimitReader(reader, 10)); n != 0 || err != errDetached {
+				t.Errorf("afterwards: got %d, %v", n, err)
+			}
+			if n, err := c.Write([]byte("more")); err == nil {
+				t.Errorf("the connection goes on: %d bytes", n)
+			}
+		})
+	}
+}
 
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+// TestWriteOfBodyStoppedAtItsEnd: it was to stop, and yet everything had left. Who
+// takes it for not sent would send it twice.
+func TestWriteOfBodyStoppedAtItsEnd(t *testing.T) {
+	body := NewBody([]byte("0123456789"))
+	reader := body.open().(*bodyReader)
+	started, end := make(chan bool), make(chan bool)
+	conn := writerConn{Conn: nil, write: func(p []byte) (int, error) {
+		close(started)
+		<-end
+		return len(p), nil
+	}, deadline: func() { close(end) }}
+	var stopping sync.WaitGroup
+	stopping.Go(func() {
+		<-started
+		body.Detach()
+		if !body.whole() {
+			t.Error("not whole, though all was written")
+		}
+	})
+	if n, err := reader.writeTo(conn); n != 10 || err != errDetached {
+		t.Errorf("got %d, %v, want 10, %v", n, err, errDetached)
+	}
+	stopping.Wait()
+}
+
+// TestBodyIsNotCopied goes through all of net/http.
+func TestBodyIsNotCopied(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	}))
+	defer srv.Close()
+	data := []byte(strings.Repeat("0123456789abcdef", 10_000))
+	direct := 0
+	transport := &http.Transport{DialContext: dialPlain(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return writerConn{Conn: conn, write: func(p []byte) (int, error) {
+			if &p[len(p)-1] == &data[len(data)-1] {
+				direct += len(p)
+			}
+			return conn.Write(p)
+		}}, err
+	})}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequest(http.MethodPost, srv.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = int64(len(data))
+	resp, err := (&httpClient{transport: transport}).send(context.Background(), req, NewBody(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != string(data) || direct < len(data)-4096 {
+		t.Errorf("came back: %d bytes, %v; written from where they are: %d of %d", len(got), err, direct, len(data))
+	}
+}
+
+type writerConn struct {
+	net.Conn
+	write    func(p []byte) (int, error)
+	deadline func()
+}
+
+func (c writerConn) Write(p []byte) (int, error) { return c.write(p) }
+
+func (c writerConn) SetWriteDeadline(time.Time) error {
+	c.deadline()
+	return nil
+}
 
 func TestDialTLSRefuses(t *testing.T) {
 	dial := dialTLS(new(net.Dialer).DialContext, &tls.Config{}, tlsHandshakeTimeout)
