@@ -103,6 +103,7 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 		return
 	}
 	full := w.open
+	w.wire.filled(full)
 	w.open = newBatch(w.wire)
 	w.open.tryAdd(w.s.Limits, data, key, indexes)
 	w.flush.CountIn()
