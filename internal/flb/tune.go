@@ -3,16 +3,21 @@ package flb
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
+	counts "runtime/metrics"
 )
 
 // tune sets what the Go runtime would otherwise decide for a program that has
-// the machine to itself. GOMAXPROCS in the environment is above it; GOGC and
-// GOMEMLIMIT stay as they are. (A limit of memory was tried: what is under way at
+// the machine to itself. GOMAXPROCS and GOGC in the environment are above it;
+// GOMEMLIMIT stays as it is. (A limit of memory was tried: what is under way at
 // a time depends on workers, concurrency and the size of records, and a collector
 // that cannot get below its limit takes half of the CPU.)
 func tune() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(threads(runtime.GOMAXPROCS(0)))
+	}
+	if os.Getenv("GOGC") == "" {
+		afterCollection(new(collection))
 	}
 }
 
@@ -20,3 +25,32 @@ func tune() {
 // hashes and encrypts some 300 MB a second; every further one costs 5 to 10 % of
 // CPU, as the runtime wakes it for what the first would have done a moment later.
 func threads(n int) int { return min(1+n/4, 4) }
+
+// collection becomes garbage with everything else that does between two
+// collections, and is found by the next one.
+type collection struct{ percent int }
+
+// afterCollection sets anew after each collection how much may become garbage
+// before the next one.
+func afterCollection(c *collection) {
+	live := []counts.Sample{{Name: "/gc/heap/live:bytes"}}
+	counts.Read(live)
+	if p := percent(live[0].Value.Uint64()); p < c.percent*9/10 || p > c.percent*11/10 {
+		debug.SetGCPercent(p) // stops all threads for a moment
+		c.percent = p
+	}
+	runtime.SetFinalizer(c, afterCollection)
+}
+
+// Of what is alive under load, nearly all is bodies that are used again and again,
+// and there is little garbage: to let the heap double, as Go does, would be to keep
+// as much memory for nothing.
+const (
+	minGarbage   = 3 << 20 // bytes; a collection takes 1 to 2 ms
+	garbageShare = 30      // percent of what is alive
+)
+
+// percent is what GOGC is to be when so many bytes are alive.
+func percent(live uint64) int {
+	return max(garbageShare, int(100*minGarbage/max(live, 1<<20)))
+}

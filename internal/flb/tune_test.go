@@ -7,8 +7,10 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	counts "runtime/metrics"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestThreads(t *testing.T) {
@@ -33,6 +35,41 @@ func TestTune(t *testing.T) {
 	if got := runtime.GOMAXPROCS(0); got != 1 {
 		t.Errorf("%d threads", got)
 	}
+}
+
+func TestPercent(t *testing.T) {
+	const mb = 1 << 20
+	for live, want := range map[uint64]int{0: 300, mb: 300, 2 * mb: 150, 3 * mb: 100, 6 * mb: 50, 10 * mb: 30, 11 * mb: 30, 400 * mb: 30} {
+		if got := percent(live); got != want {
+			t.Errorf("%d bytes alive: got %d, want %d", live, got, want)
+		}
+	}
+}
+
+// TestCollectionsFollowWhatIsAlive: with each collection the next one is set anew.
+func TestCollectionsFollowWhatIsAlive(t *testing.T) {
+	afterCollection(new(collection))
+	seen := func() int {
+		at := []counts.Sample{{Name: "/gc/gogc:percent"}}
+		counts.Read(at)
+		return int(at[0].Value.Uint64())
+	}
+	reaches := func(what string, want func(percent int) bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !want(seen()); time.Sleep(time.Millisecond) {
+			runtime.GC()
+			if time.Now().After(end) {
+				t.Fatalf("%s: GOGC is %d", what, seen())
+			}
+		}
+	}
+	reaches("little is alive", func(p int) bool { return p > garbageShare })
+	func() {
+		large := make([]byte, 64<<20)
+		reaches("much is alive", func(p int) bool { return p == garbageShare })
+		runtime.KeepAlive(large)
+	}()
+	reaches("little is alive again", func(p int) bool { return p > garbageShare })
 }
 
 // tuned says what the Go runtime goes by after tune.
