@@ -331,19 +331,21 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 		p.Add(delivery.Resent, b.Len())
 	}
 	p.Add(delivery.Requests, 1)
-	body := b.request(token)
+	text := b.request(token)
 	if p.shrink != nil {
-		b.small = p.shrink.Append(b.small[:0], body)
-		body = b.small
+		b.small = p.shrink.Append(b.small[:0], text)
+		text = b.small
 	}
 	headers := p.headers[0]
 	if b.metrics {
 		headers = p.headers[1]
 	}
+	body := awsx.NewBody(text)
 	a.begun = time.Now()
-	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, awsx.NewBody(body), headers...)
+	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, body, headers...)
+	p.Add(delivery.Requests, body.Resent())
 	if err == nil {
-		p.Add(delivery.Bytes, len(body))
+		p.Add(delivery.Bytes, len(text))
 	}
 	return answer, true, err
 }

@@ -366,6 +366,25 @@ func TestPassingFaults(t *testing.T) {
 	}
 }
 
+// TestRequestsCounted: each request counts, also one that its kept connection cut
+// short, so that it surely did nothing and is made again at once.
+func TestRequestsCounted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{}, logKey, "log", "auto_create_group", "true")
+	r.flush(delivery.OK, numbered(0, 10))
+	made := r.count("PutLogEvents") + r.count("CreateLogStream") + r.count("CreateLogGroup")
+	r.wantCount(delivery.Requests, made)
+	puts := r.count("PutLogEvents")
+	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.Reset})
+	var large []record
+	for range 10 { // as \u0001 more than the kernel holds for two sockets
+		large = append(large, record{0, line(strings.Repeat("\x01", 100_000))})
+	}
+	r.flush(delivery.OK, chunkOf(large...))
+	r.wantCalls("PutLogEvents", puts+2)
+	r.wantCount(delivery.Requests, made+2)
+}
+
 // TestLastingFaults spends the budget and no more, and has Fluent Bit bring the
 // chunk again. Then what is missing of it is sent, and that once.
 func TestLastingFaults(t *testing.T) {

@@ -30,6 +30,8 @@ type Body struct {
 	sent int  // bytes of this attempt the transport has taken
 	hash string
 
+	again int // times that httpClient made the request of a call anew
+
 	conn  net.Conn  // is writing data as it is; nil: none is
 	ended sync.Cond // of that: conn is nil
 }
@@ -126,6 +128,7 @@ func (b *Body) rewind() {
 	b.stop()
 	b.at = 0
 	b.sent = 0
+	b.again = 0
 	b.cut = false
 }
 
@@ -145,6 +148,21 @@ func (b *Body) whole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.sent >= len(b.data)
+}
+
+// resent notes that the request is made anew though something of it was written.
+func (b *Body) resent() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.again++
+}
+
+// Resent returns how many requests the last call took beyond one: those of which
+// a part had left when their connection ended, so that they surely did nothing.
+func (b *Body) Resent() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.again
 }
 
 // sha256 returns the hash of the bytes in hexadecimal, computed once until Reset.

@@ -160,6 +160,9 @@ func (c *httpClient) send(ctx context.Context, req *http.Request, body *Body) (*
 		}
 		notSent := body != nil && !body.whole() || conn.notSent(err)
 		if c.resend && notSent && conn.reused && try < maxResend && ctx.Err() == nil {
+			if body != nil && !closedBeforeWrite(err) {
+				body.resent()
+			}
 			continue
 		}
 		return nil, &SendError{

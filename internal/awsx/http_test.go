@@ -96,9 +96,25 @@ func TestResend(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := &scripted{script: c.script}
-			resp, err := send(testContext(t), &httpClient{transport: tr, resend: true})
+			body := NewBody([]byte("0123456789"))
+			req, err := http.NewRequest("POST", "http://127.0.0.1/", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := (&httpClient{transport: tr, resend: true}).send(testContext(t), req, body)
 			if tr.attempts != c.attempts {
 				t.Errorf("%d attempts, want %d", tr.attempts, c.attempts)
+			}
+			resent := c.attempts - 1
+			if len(c.script) > 0 && c.script[0].err == errIdleClosed {
+				resent = 0 // nothing of it had left
+			}
+			if body.Resent() != resent {
+				t.Errorf("says that it was sent %d times again, want %d", body.Resent(), resent)
+			}
+			body.rewind()
+			if body.Resent() != 0 {
+				t.Error("the next call has the count of this one")
 			}
 			if c.err == nil {
 				if err != nil || resp.StatusCode != 200 || tr.bodies[0] != "0123456789" {

@@ -65,7 +65,7 @@ var counterNames = [numCounters][2]string{
 	{"records_random_key_total", "Records without a usable partition key of their own."},
 	{"records_default_name_total", "Records sent to a default log group or log stream."},
 	{"records_whole_total", "Records sent whole since they lack the log key."},
-	{"requests_total", "Calls to the service."},
+	{"requests_total", "Requests to the service; one that its connection cut short counts anew when it is made again."},
 	{"throttled_total", "Calls and records that the service held back."},
 	{"requests_failed_total", "Calls that failed, throttling aside."},
 	{"request_bytes_total", "Bytes of the request bodies that were accepted."},

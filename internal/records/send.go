@@ -298,14 +298,16 @@ type outcome struct {
 
 // put makes one call, counts it and has the pace hear of it.
 func (s *Service) put(ctx context.Context, b *batch) outcome {
-	body := b.request()
+	text := b.request()
 	s.Add(delivery.Requests, 1)
 	begun := time.Now()
 	var opts []awsx.BodyOption
 	if b.wire.CBOR {
 		opts = asCBOR
 	}
-	answer, err := s.Put(ctx, b.Len(), awsx.NewBody(body), opts...)
+	body := awsx.NewBody(text)
+	answer, err := s.Put(ctx, b.Len(), body, opts...)
+	s.Add(delivery.Requests, body.Resent())
 	if err != nil {
 		v := s.failed(err, begun)
 		if b.wire.CBOR {
@@ -316,7 +318,7 @@ func (s *Service) put(ctx context.Context, b *batch) outcome {
 	if b.wire.CBOR && !s.speaksCBOR.Swap(true) {
 		s.noCBOR.Store(false)
 	}
-	s.Add(delivery.Bytes, len(body))
+	s.Add(delivery.Bytes, len(text))
 	s.answered(b.Len(), answer.Failed)
 	return outcome{accepted: true, failed: answer.Failed}
 }

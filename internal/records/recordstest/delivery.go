@@ -259,6 +259,22 @@ func (s *Subject) failedCalls(t *testing.T) {
 		r.Log.Want(t, "warning", "holds calls for \"s\" back")
 		r.Log.Want(t, "warning", "failed and is made again", "InternalFailure")
 	})
+	// On a kept connection that ends while the request is being written, so that it
+	// surely did nothing, and is made again at once. (Should the kernel take all of
+	// it before, it is a failure like others.)
+	t.Run("cut short", func(t *testing.T) {
+		r := s.Start(t, awslocal.Config{}, LogKey...)
+		r.Want(delivery.OK, Numbered(0, 10))
+		r.Fault(awslocal.Fault{Kind: awslocal.Reset})
+		text := strings.Repeat("x", 100_000)
+		large := make([]any, 35)
+		for i := range large {
+			large[i] = Map{"log", text}
+		}
+		r.Want(delivery.OK, Chunk(large...))
+		r.WantCalls(10, 0, 35)
+		r.WantCount(delivery.Requests, 3)
+	})
 	t.Run("answered byte by byte", func(t *testing.T) {
 		r := s.Start(t, awslocal.Config{}, LogKey...)
 		r.Fault(awslocal.Fault{Kind: awslocal.Trickle, Delay: 10 * time.Microsecond})
