@@ -106,6 +106,6 @@ func TestSections(t *testing.T) {
 	f(plugin{kind: kindNull}, caseOf{workers: 4}, "Name null", "!workers")
 	f(plugin{kind: kindC, service: "cloudwatch", name: "cloudwatch_logs"}, caseOf{workers: 4}, "Name cloudwatch_logs", "workers 4", "port 443", "endpoint 127.0.0.1\n", "Retry_Limit no_limits", "log_group_name bench", "tls.ca_file /ca.pem")
 	f(plugin{kind: kindCDefault, service: "kinesis", name: "kinesis_streams"}, caseOf{workers: 4}, "Name kinesis_streams", "!workers", "stream bench", "!append_newline")
-	f(plugin{kind: kindOurs, service: "kinesis", name: "kinesis"}, caseOf{workers: 0}, "workers 0", "endpoint https://127.0.0.1:443", "append_newline true", "Retry_Limit no_limits", "!port")
+	f(plugin{kind: kindOurs, service: "kinesis", name: "kinesis"}, caseOf{workers: 0}, "workers 0", "endpoint https://127.0.0.1:443", "append_newline true", "request_format cbor", "Retry_Limit no_limits", "!port")
 	f(plugin{kind: "/x/firehose.so", service: "firehose", name: "firehose"}, caseOf{workers: 1}, "delivery_stream bench", "endpoint https://")
 }

@@ -78,6 +78,7 @@ func (p plugin) section(c caseOf, match, addr, caFile string) string {
 		line("stream bench")
 		if !p.isC() {
 			line("append_newline true") // which the C plugin always does
+			line("request_format cbor") // as at AWS's own endpoints
 		}
 	case "firehose":
 		line("delivery_stream bench")

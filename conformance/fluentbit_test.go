@@ -162,7 +162,7 @@ func TestFluentBitForwardIntoMoto(t *testing.T) {
 	}
 	f := startFluentBit(t, fmt.Sprintf("[SERVICE]\n  Flush 0.2\n  Grace 30\n[INPUT]\n  Name forward\n  Listen 127.0.0.1\n  Port %d\n", port)+
 		output("cloudwatch", "log_group_name flb", "log_stream_name all", "auto_create_group true")+
-		output("kinesis", "stream flb", "request_format json")+output("firehose", "delivery_stream flb"),
+		output("kinesis", "stream flb")+output("firehose", "delivery_stream flb"),
 		filepath.Join(dir, "cloudwatch.so"), filepath.Join(dir, "kinesis.so"), filepath.Join(dir, "firehose.so"))
 	forward(t, port, "app.odd", l.chunks(100))
 	f.stop()

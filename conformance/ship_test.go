@@ -265,7 +265,7 @@ func TestKinesisIntoKinesalite(t *testing.T) { testKinesis(t, startKinesalite(t)
 func testKinesis(t *testing.T, endpoint string) {
 	c := kinesisClient(t, endpoint, "odd")
 	l := newLoad(2, oddRecords)
-	ship(t, shipped{plugin: "kinesis", chunks: l.chunks(700), records: oddRecords, options: with(endpoint, map[string]string{"stream": "odd", "request_format": "json"})})
+	ship(t, shipped{plugin: "kinesis", chunks: l.chunks(700), records: oddRecords, options: with(endpoint, map[string]string{"stream": "odd"})})
 	l.check(t, dataOf(readStream(t, c, "odd")))
 
 	t.Run("partition keys", func(t *testing.T) {
@@ -280,7 +280,7 @@ func testKinesis(t *testing.T, endpoint string) {
 			want = append(want, repaired([]byte(s)))
 			l.begin = newLoad(uint64(i), 0).begin
 		}
-		ship(t, shipped{plugin: "kinesis", chunks: l.chunks(len(l.bodies)), records: len(l.bodies), options: with(endpoint, map[string]string{"stream": "by-key", "partition_key": "key", "request_format": "json"})})
+		ship(t, shipped{plugin: "kinesis", chunks: l.chunks(len(l.bodies)), records: len(l.bodies), options: with(endpoint, map[string]string{"stream": "by-key", "partition_key": "key"})})
 		records := readStream(t, c, "by-key")
 		l.check(t, dataOf(records))
 		for i := range min(len(records), len(want)) {
@@ -293,7 +293,7 @@ func testKinesis(t *testing.T, endpoint string) {
 		t.Run(form, func(t *testing.T) {
 			c := kinesisClient(t, endpoint, form)
 			l := newLoad(3, 1000)
-			ship(t, shipped{plugin: "kinesis", chunks: l.chunks(1000), records: 1000, options: with(endpoint, map[string]string{"stream": form, "compression": form, "request_format": "json"})})
+			ship(t, shipped{plugin: "kinesis", chunks: l.chunks(1000), records: 1000, options: with(endpoint, map[string]string{"stream": form, "compression": form})})
 			var texts []string
 			for _, r := range readStream(t, c, form) {
 				texts = append(texts, string(inflate(t, form, r.Data)))
@@ -402,7 +402,7 @@ func TestRoleFromMoto(t *testing.T) {
 	moto := startMoto(t)
 	c := kinesisClient(t, moto, "role")
 	l := newLoad(5, 200)
-	ship(t, shipped{plugin: "kinesis", chunks: l.chunks(200), records: 200, options: with(moto, map[string]string{"request_format": "json",
+	ship(t, shipped{plugin: "kinesis", chunks: l.chunks(200), records: 200, options: with(moto, map[string]string{
 		"stream": "role", "sts_endpoint": moto, "role_arn": "arn:aws:iam::123456789012:role/shipper", "external_id": "x-1"})})
 	l.check(t, dataOf(readStream(t, c, "role")))
 }

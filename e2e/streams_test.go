@@ -25,7 +25,7 @@ type sink struct {
 
 var kinesisSink = sink{
 	plugin: "kinesis", operation: "PutRecords",
-	options: []string{"stream e2e"},
+	options: []string{"stream e2e", "request_format cbor"}, // as at AWS's own endpoints
 	total:   func(aws *awslocal.Server) int { return aws.Kinesis().Total() },
 	records: func(aws *awslocal.Server) (all [][]byte) {
 		for _, r := range aws.Kinesis().Stream("e2e").Records() {

@@ -35,9 +35,9 @@ const (
 type config struct {
 	records.Config
 	key         *partitionKey
-	aggregation bool // the form of the Kinesis Producer Library
-	aggregate   int  // bytes of an aggregate, of either kind
-	cbor        bool // the requests' format; else JSON
+	aggregation bool   // the form of the Kinesis Producer Library
+	aggregate   int    // bytes of an aggregate, of either kind
+	format      string // of requests: auto, cbor or json
 }
 
 // What Kinesis takes for a stream.
@@ -62,7 +62,7 @@ func parseConfig(s *options.Set) config {
 		},
 		key:         parsePartitionKey(s),
 		aggregation: s.Bool("aggregation", false),
-		cbor:        s.OneOf("request_format", "cbor", "cbor", "json") == "cbor",
+		format:      s.OneOf("request_format", "auto", "auto", "cbor", "json"),
 	}
 	c.ParseStreams(s, "stream", func(option, stream string) { checkStream(s, option, stream, c.AWS.Region) })
 	if c.aggregation && c.Form.Concatenates() {

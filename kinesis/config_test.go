@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 			Stream: "events", Concurrency: 4,
 		},
 		aggregate: 256 << 10,
-		cbor:      true,
+		format:    "auto",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -88,6 +88,7 @@ func TestEveryOption(t *testing.T) {
 		key:         &partitionKey{path: []string{"kubernetes", "pod_name"}},
 		aggregation: true,
 		aggregate:   64 << 10,
+		format:      "json",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -97,7 +98,7 @@ func TestEveryOption(t *testing.T) {
 // bad are for each option values that it does not take, and what the error says
 // of those it does.
 var bad = append([][3]string{
-	{"request_format", "xml", "cbor, json"},
+	{"request_format", "xml", "auto, cbor, json"},
 	{"stream", "my stream", "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN"},
 	{"stream", strings.Repeat("s", 129), "1 to 128"},
 	{"stream", "arn:aws:firehose:us-east-1:123456789012:deliverystream/s", "or a stream's ARN"},

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { recordstest.Main(m) }
 var subject = &recordstest.Subject{
 	Name:      "kinesis",
 	Operation: "PutRecords",
-	Options:   []string{"stream", "s"},
+	Options:   []string{"stream", "s", "request_format", "cbor"},
 	Open: func(env delivery.Env, get options.Getter) (recordstest.Plugin, error) {
 		return New(env, get)
 	},

@@ -10,6 +10,7 @@ import (
 	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
 	"aws-for-fluent-bit/internal/records/recordstest"
 )
 
@@ -63,6 +64,24 @@ func TestRequestFormat(t *testing.T) {
 			t.Errorf("%s: sent as %s", format, got)
 		}
 	}
+}
+
+// What others offer as Kinesis may not know CBOR, or only in part.
+func TestRequestFormatGoesByEndpoint(t *testing.T) {
+	f := func(endpoint, format string, want bool) {
+		t.Helper()
+		set := map[string]string{"region": "us-east-1", "stream": "s", "request_format": format}
+		p := &Plugin{config: parseConfig(options.New(func(name string) string { return set[name] }))}
+		if _, cbor := p.kind(recordstest.Session(t, endpoint)).Wires("s"); (cbor != nil) != want {
+			t.Errorf("endpoint %q, request_format %q: CBOR is %v, want %v", endpoint, format, cbor != nil, want)
+		}
+	}
+	f("", "", true)
+	f("http://127.0.0.1:4567", "", false)
+	f("http://127.0.0.1:4567", "auto", false)
+	f("http://127.0.0.1:4567", "cbor", true)
+	f("https://vpce-1.kinesis.us-east-1.vpce.amazonaws.com", "", true)
+	f("https://vpce-1.kinesis.us-east-1.vpce.amazonaws.com", "json", false)
 }
 
 // An endpoint that knows no CBOR, as some that are not AWS's, gets JSON with the

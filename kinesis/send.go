@@ -13,6 +13,8 @@ import (
 // kind says what the service is like: the rest is common to Kinesis and Firehose.
 func (p *Plugin) kind(session *awsx.Session) records.Kind {
 	client := session.Kinesis()
+	endpoint := client.Options().BaseEndpoint
+	inCBOR := p.format == "cbor" || p.format == "auto" && (endpoint == nil || awsx.IsAWS(*endpoint))
 	return records.Kind{
 		Name:      "Kinesis Data Streams",
 		Limits:    records.Limits{Records: maxRecords, Bytes: maxBytes},
@@ -27,7 +29,7 @@ func (p *Plugin) kind(session *awsx.Session) records.Kind {
 			}
 			head := jsonenc.AppendQuoted([]byte(`{"`+name+`":`), stream)
 			json = &records.Wire{Head: append(head, `,"Records":[`...)}
-			if p.cbor {
+			if inCBOR {
 				cbor = &records.Wire{Head: records.HeadCBOR(name, stream), CBOR: true}
 			}
 			return json, cbor

@@ -5,6 +5,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -208,4 +211,18 @@ func (d deadline) HandleInitialize(ctx context.Context, in middleware.Initialize
 	ctx, cancel := context.WithTimeout(ctx, d.after)
 	defer cancel()
 	return next.HandleInitialize(ctx, in)
+}
+
+// awsDomains are those of the service endpoints in all partitions of AWS that are
+// open to the public.
+// https://docs.aws.amazon.com/general/latest/gr/rande.html
+var awsDomains = []string{".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"}
+
+// IsAWS says whether an endpoint's URL has a host of AWS's own, as VPC endpoints
+// have, too, so that all that AWS documents of its services is true of it.
+func IsAWS(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return err == nil && slices.ContainsFunc(awsDomains, func(domain string) bool {
+		return strings.HasSuffix(strings.ToLower(u.Hostname()), domain)
+	})
 }

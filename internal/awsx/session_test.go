@@ -189,3 +189,27 @@ func TestLoadDeadline(t *testing.T) {
 		f.Close() // lets go of who is still reading
 	}
 }
+
+func TestIsAWS(t *testing.T) {
+	for endpoint, want := range map[string]bool{
+		"https://kinesis.us-east-1.amazonaws.com":                     true,
+		"https://KINESIS.us-east-1.AmazonAWS.com:443/":                true,
+		"https://vpce-0a1b-2c3d.kinesis.eu-west-1.vpce.amazonaws.com": true,
+		"https://kinesis.cn-north-1.amazonaws.com.cn":                 true,
+		"https://kinesis.eusc-de-east-1.amazonaws.eu":                 true,
+		"https://kinesis.us-east-1.api.aws":                           true,
+		"https://kinesis.cn-north-1.api.amazonwebservices.com.cn":     true,
+		"http://127.0.0.1:4566":                                       false,
+		"http://localhost.localstack.cloud:4566":                      false,
+		"https://kinesis.us-east-1.amazonaws.com.example.org":         false,
+		"https://myamazonaws.com":                                     false,
+		"https://proxy.example.org/kinesis.us-east-1.amazonaws.com":   false,
+		"https://user:x.amazonaws.com@proxy.example.org":              false,
+		":": false,
+		"":  false,
+	} {
+		if got := IsAWS(endpoint); got != want {
+			t.Errorf("%q: got %v", endpoint, got)
+		}
+	}
+}
