@@ -439,3 +439,40 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// TestBatchGrowsAtOnce: where calls are known to be full, a batch has room for one
+// at once, and a small one takes no more than it needs.
+func TestBatchGrowsAtOnce(t *testing.T) {
+	defer fullBody.Store(fullBody.Load())
+	fullBody.Store(0)
+	text := strings.Repeat("x", 1000)
+	fill := func(n int) (b *batch, left int) { // left: bytes that it has grown out of
+		b = &batch{}
+		for i := range n {
+			room := cap(b.body)
+			start := b.open(1)
+			b.body = append(b.body, text...)
+			if !b.close(start, 1, len(text), i) {
+				break
+			}
+			if cap(b.body) != room {
+				left += room
+			}
+		}
+		return b, left
+	}
+	first, before := fill(maxBatchEvents)
+	small, _ := fill(10)
+	if cap(small.body) > 2*len(small.body)+4096 {
+		t.Errorf("%d bytes have room for %d", len(small.body), cap(small.body))
+	}
+	small.filled() // the largest counts
+	next, after := fill(maxBatchEvents)
+	if most := len(first.body) * 9 / 8; cap(next.body) > most || after > 2*most || before < 3*most {
+		t.Errorf("room for %d bytes after %d others, the first after %d, want at most %d after less than twice that", cap(next.body), after, before, most)
+	}
+	rare := &batch{body: make([]byte, maxPooledBody), events: []event{{end: maxPooledBody}}}
+	if rare.filled(); fullBody.Load() >= maxPooledBody {
+		t.Errorf("others are to have room for %d bytes", fullBody.Load())
+	}
+}
