@@ -165,15 +165,26 @@ func (b *Body) Resent() int {
 	return b.again
 }
 
+// Hashed tells the SHA-256 of the bytes to who would otherwise compute it. With
+// another one than theirs the service refuses the request.
+func (b *Body) Hashed(sum [sha256.Size]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hashed(sum)
+}
+
+func (b *Body) hashed(sum [sha256.Size]byte) {
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	b.hash = string(text[:])
+}
+
 // sha256 returns the hash of the bytes in hexadecimal, computed once until Reset.
 func (b *Body) sha256() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.hash == "" {
-		sum := sha256.Sum256(b.data)
-		var text [2 * sha256.Size]byte
-		hex.Encode(text[:], sum[:])
-		b.hash = string(text[:])
+		b.hashed(sha256.Sum256(b.data))
 	}
 	return b.hash
 }

@@ -2,6 +2,7 @@ package awsx
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"testing"
@@ -124,6 +125,18 @@ func TestBodyReset(t *testing.T) {
 	}
 	if !NewBody(nil).whole() {
 		t.Error("an empty body is not whole")
+	}
+}
+
+func TestBodyHashed(t *testing.T) {
+	b := NewBody([]byte("one"))
+	b.Hashed(sha256.Sum256([]byte("one")))
+	if got := b.hash; got != "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" || b.sha256() != got {
+		t.Errorf("got %q", got)
+	}
+	b.Reset([]byte("two"))
+	if b.sha256() != NewBody([]byte("two")).sha256() {
+		t.Error("Reset keeps the hash of what was before")
 	}
 }
 

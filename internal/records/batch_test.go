@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"crypto/sha256"
 	stdbase64 "encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -89,6 +90,7 @@ func indexesOf(b *batch, i, j int) (list []int) {
 // TestBatch does all that is done with batches, at random, beside a model.
 func TestBatch(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
+	hashed := 0
 	for round := range 300 {
 		b := newBatch([]*Wire{asJSON, inCBOR}[round%2])
 		var want []model
@@ -118,7 +120,7 @@ func TestBatch(t *testing.T) {
 				left.Free()
 				b = right
 			default:
-				m := model{data: string(random(r, r.IntN(50)))}
+				m := model{data: string(random(r, []int{r.IntN(50), digestPiece}[r.IntN(20)/19]))}
 				var key []byte
 				if r.IntN(3) > 0 {
 					m.key = fmt.Sprintf("\"key\\ %d\n", r.IntN(100))
@@ -133,7 +135,17 @@ func TestBatch(t *testing.T) {
 			}
 			check(t, b, want)
 		}
+		text := b.request()
+		if sum, ok := b.digest.sum(text); ok {
+			hashed++
+			if sum != sha256.Sum256(text) {
+				t.Fatal("another hash than the body's")
+			}
+		}
 		b.Free()
+	}
+	if hashed < 10 {
+		t.Errorf("%d batches were hashed on the way", hashed)
 	}
 }
 
@@ -281,5 +293,54 @@ func TestBatchGrowsAtOnce(t *testing.T) {
 		if most := len(first.body) * 9 / 8; cap(next.body) > most || after > most || before < 2*most {
 			t.Errorf("room for %d bytes after %d others, the first after %d, want at most %d after as many", cap(next.body), after, before, most)
 		}
+	}
+}
+
+// TestDigest: what is hashed on the way is the hash of the whole, or there is none.
+func TestDigest(t *testing.T) {
+	limits := Limits{Records: 500, Bytes: 4 << 20}
+	want := func(what string, b *batch, there bool) {
+		t.Helper()
+		text := b.request()
+		sum, ok := b.digest.sum(text)
+		if ok != there || ok && sum != sha256.Sum256(text) {
+			t.Errorf("%s: got %x, %v, want %x, %v", what, sum, ok, sha256.Sum256(text), there)
+		}
+	}
+	for _, wire := range []*Wire{asJSON, inCBOR} {
+		fill := func(n int) *batch {
+			b := newBatch(wire)
+			for range n {
+				if !b.tryAdd(limits, bytes.Repeat([]byte("x"), 1000), []byte("key"), []int{0}) {
+					t.Fatal("no room")
+				}
+			}
+			return b
+		}
+		b := fill(100)
+		want("full", b, true)
+		want("again", b, false)
+		b.Free()
+		small := fill(3)
+		want("small", small, false)
+
+		b = fill(100)
+		again := make([]bool, 100)
+		again[0], again[50], again[99] = true, true, true
+		b.keep(again)
+		want("refused in part", b, false)
+		b.Free()
+
+		b = fill(100)
+		b.add(small, small.entries)
+		want("put together", b, false)
+		small.Free()
+
+		b = fill(60)
+		b.request() // has its end, and goes on
+		for range 40 {
+			b.tryAdd(limits, bytes.Repeat([]byte("y"), 1000), nil, []int{0})
+		}
+		want("goes on", b, true)
 	}
 }

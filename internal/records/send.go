@@ -306,6 +306,9 @@ func (s *Service) put(ctx context.Context, b *batch) outcome {
 		opts = asCBOR
 	}
 	body := awsx.NewBody(text)
+	if sum, ok := b.digest.sum(text); ok {
+		body.Hashed(sum)
+	}
 	answer, err := s.Put(ctx, b.Len(), body, opts...)
 	s.Add(delivery.Requests, body.Resent())
 	if err != nil {
