@@ -40,8 +40,8 @@ func openFirehose(e delivery.Env, g options.Getter) (recordstest.Plugin, error) 
 var variants = []variant{
 	{"cloudwatch", map[string]string{"log_group_name": "group", "log_stream_name": "stream"}, openCloudwatch},
 	{"cloudwatch with templates", map[string]string{"log_group_name": "/k8s/$(kubernetes['namespace_name'])", "log_stream_name": "$(kubernetes['pod_name'])"}, openCloudwatch},
-	{"kinesis", map[string]string{"stream": "stream"}, openKinesis},
-	{"kinesis with partition_key", map[string]string{"stream": "stream", "partition_key": "kubernetes->pod_name"}, openKinesis},
+	{"kinesis", map[string]string{"stream": "stream", "request_format": "cbor"}, openKinesis},
+	{"kinesis with partition_key", map[string]string{"stream": "stream", "request_format": "cbor", "partition_key": "kubernetes->pod_name"}, openKinesis},
 	{"firehose", map[string]string{"delivery_stream": "stream"}, openFirehose},
 }
 
