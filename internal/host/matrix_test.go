@@ -459,7 +459,9 @@ func TestUsedOutputsLeaveNothing(t *testing.T) {
 	if last.Anonymous > first.Anonymous+6<<20 {
 		t.Errorf("anonymous memory grew from %d to %d bytes", first.Anonymous, last.Anonymous)
 	}
-	if last.Threads > first.Threads+2 || last.Files > first.Files+2 {
+	// Go starts one more thread whenever all others are held in system calls, on a
+	// busy machine at any round; one left behind by each tenth output would be 30.
+	if last.Threads > first.Threads+8 || last.Files > first.Files+2 {
 		t.Errorf("threads grew from %d to %d, open files from %d to %d", first.Threads, last.Threads, first.Files, last.Files)
 	}
 }
