@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"aws-for-fluent-bit/internal/jsonenc"
@@ -99,32 +98,16 @@ func (b *batch) end() int {
 	return b.events[len(b.events)-1].end
 }
 
-// fullBody is how many bytes the largest body had that had no room for a further
-// event. What is rare, see maxPooledBody, does not count.
-var fullBody atomic.Int64
+// fullBody is of bodies that had no room for a further event. A flush may have
+// many open ones, of as many streams, so that they are not to be large too soon.
+var fullBody spare.Size
 
 // filled notes a body that has no room for a further event.
-func (b *batch) filled() {
-	if n := int64(b.end()); n > fullBody.Load() && n < maxPooledBody {
-		fullBody.Store(n)
-	}
-}
-
-// grow makes room for all events that are to come if they fill the call, once it
-// is a quarter full: append would get there in steps, and each of them leave its
-// bytes to the collector.
-func (b *batch) grow() {
-	full := int(fullBody.Load())
-	full += full / 32 // others are somewhat larger
-	if cap(b.body) < full && len(b.body) > full/4 {
-		b.body = slices.Grow(b.body, full-len(b.body))
-	}
-}
+func (b *batch) filled() { fullBody.Full(b.end(), maxPooledBody-1) }
 
 // begin cuts the body to its events and starts a new one.
 func (b *batch) begin() {
-	b.body = b.body[:b.end()]
-	b.grow()
+	b.body = fullBody.Grow(b.body[:b.end()], 4)
 	if len(b.events) > 0 {
 		b.body = append(b.body, ',')
 	}

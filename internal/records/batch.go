@@ -5,7 +5,6 @@ package records
 
 import (
 	"slices"
-	"sync/atomic"
 
 	"aws-for-fluent-bit/internal/base64"
 	"aws-for-fluent-bit/internal/delivery"
@@ -36,15 +35,11 @@ type Wire struct {
 	Head []byte // the request up to and with what opens its list of records
 	CBOR bool
 
-	full atomic.Int64 // bytes of the largest body so far that had no room for a further record
+	full spare.Size // of bodies that had no room for a further record
 }
 
 // filled hears of a batch that had no room for a further record.
-func (w *Wire) filled(b *batch) {
-	if n := int64(len(b.body)); n > w.full.Load() {
-		w.full.Store(n)
-	}
-}
+func (w *Wire) filled(b *batch) { w.full.Full(len(b.body), maxPooled) }
 
 // batch is one call in the making. Its body is the request's own bytes, written
 // record by record; the batch owns it.
@@ -115,7 +110,7 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 	if len(b.entries) > 0 && !limits.fit(len(b.entries)+1, b.bytes+size) {
 		return false
 	}
-	b.grow(size)
+	b.body = b.wire.full.Grow(b.body, 8)
 	start := b.begin()
 	if b.wire.CBOR {
 		b.body = appendCBOR(b.body, data, key)
@@ -125,18 +120,6 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 	b.close(start, size, indexes)
 	b.digest.add(b.body)
 	return true
-}
-
-// grow makes room for a record, and at once for all that are to come if they fill
-// a call as others before have: append would get there in steps, and each of them
-// leave its bytes to the collector.
-func (b *batch) grow(size int) {
-	room := 2*size + 64 // more than any form takes of it
-	full := int(b.wire.full.Load())
-	full += full / 32 // others are somewhat larger
-	if cap(b.body)-len(b.body) < room && len(b.body) >= full/8 {
-		b.body = slices.Grow(b.body, max(room, full-len(b.body)))
-	}
 }
 
 // appendJSON appends a record as JSON.
