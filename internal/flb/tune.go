@@ -17,7 +17,7 @@ func tune() {
 		runtime.GOMAXPROCS(threads(runtime.GOMAXPROCS(0)))
 	}
 	if os.Getenv("GOGC") == "" {
-		afterCollection(new(collection))
+		afterCollection(newCollection())
 	}
 }
 
@@ -27,15 +27,22 @@ func tune() {
 func threads(n int) int { return min(1+n/4, 4) }
 
 // collection becomes garbage with everything else that does between two
-// collections, and is found by the next one.
-type collection struct{ percent int }
+// collections, and is found by the next one. It has a pointer in it, since Go may
+// put small things without one together, and then never finds them.
+type collection struct {
+	live    []counts.Sample
+	percent int // as it is set; 0: not yet
+}
+
+func newCollection() *collection {
+	return &collection{live: []counts.Sample{{Name: "/gc/heap/live:bytes"}}}
+}
 
 // afterCollection sets anew after each collection how much may become garbage
 // before the next one.
 func afterCollection(c *collection) {
-	live := []counts.Sample{{Name: "/gc/heap/live:bytes"}}
-	counts.Read(live)
-	if p := percent(live[0].Value.Uint64()); p < c.percent*9/10 || p > c.percent*11/10 {
+	counts.Read(c.live)
+	if p := percent(c.live[0].Value.Uint64()); p < c.percent*9/10 || p > c.percent*11/10 {
 		debug.SetGCPercent(p) // stops all threads for a moment
 		c.percent = p
 	}

@@ -48,7 +48,7 @@ func TestPercent(t *testing.T) {
 
 // TestCollectionsFollowWhatIsAlive: with each collection the next one is set anew.
 func TestCollectionsFollowWhatIsAlive(t *testing.T) {
-	afterCollection(new(collection))
+	afterCollection(newCollection())
 	seen := func() int {
 		at := []counts.Sample{{Name: "/gc/gogc:percent"}}
 		counts.Read(at)
