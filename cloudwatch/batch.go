@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/spare"
 )
@@ -46,6 +47,8 @@ type batch struct {
 	unordered bool  // an event came after a newer one
 	metrics   bool  // an event is a document of the embedded metric format
 	memo      jsonenc.Memo
+	asIs      bool // the body is sent as it is, and hashed while it is being written
+	digest    awsx.Digest
 }
 
 // pool keeps batches with their buffers. A typical one ends at the call's limit.
@@ -71,14 +74,15 @@ func newBatch(t target, entity string) *batch {
 	}
 	b.body = append(b.body, `,"logEvents":[`...)
 	b.head = len(b.body)
-	b.events, b.bytes, b.unordered, b.metrics = b.events[:0], 0, false, false
+	b.events, b.bytes, b.unordered, b.metrics, b.asIs = b.events[:0], 0, false, false, false
+	b.digest.Reset()
 	return b
 }
 
 // like returns an empty batch for a stream that is sent in the same way.
 func (b *batch) like(t target) *batch {
 	n := newBatch(t, b.entity)
-	n.metrics = b.metrics
+	n.metrics, n.asIs = b.metrics, b.asIs
 	return n
 }
 
@@ -149,7 +153,7 @@ func (b *batch) close(start int, millis int64, size, record int) bool {
 // push notes the event whose object was written from start on.
 func (b *batch) push(millis int64, start, size, record int) *event {
 	if len(b.events) > 0 && millis < b.newest {
-		b.unordered = true
+		b.unordered = true // so another body is sent, see sort
 	} else {
 		b.newest = millis
 	}
@@ -159,6 +163,9 @@ func (b *batch) push(millis int64, start, size, record int) *event {
 	e := &b.events[len(b.events)-1]
 	e.millis, e.start, e.end, e.size, e.record = millis, start, len(b.body), size, record
 	b.bytes += size
+	if b.asIs && !b.unordered {
+		b.digest.Add(b.body)
+	}
 	return e
 }
 

@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -366,6 +367,64 @@ func TestReuse(t *testing.T) {
 }
 
 // TestPoolKeepsNoHugeBodies wants memory that a rare batch has used to be given back.
+// TestDigest: what is hashed while it is written is the hash of the request, or
+// there is none.
+func TestDigest(t *testing.T) {
+	fill := func(b *batch, n int, millis func(i int) int64) *batch {
+		for i := range n {
+			b.open(7) // one that could not be written
+			start := b.open(millis(i))
+			b.body = append(b.body, strings.Repeat("x", 1000)...)
+			if !b.close(start, millis(i), 1000, i) {
+				t.Fatal("no room")
+			}
+		}
+		return b
+	}
+	up := func(i int) int64 { return int64(i) }
+	asIs := func() *batch {
+		b := newBatch(target{"g", "s"}, "")
+		b.asIs = true
+		return b
+	}
+	want := func(what string, b *batch, token string, there bool) {
+		t.Helper()
+		text := b.request(token)
+		sum, ok := b.digest.Sum(text)
+		if ok != there || ok && sum != sha256.Sum256(text) {
+			t.Errorf("%s: got %x, %v, want %x, %v", what, sum, ok, sha256.Sum256(text), there)
+		}
+	}
+	b := fill(asIs(), 100, up)
+	want("full", b, "token", true)
+	want("with another token", b, "other", false)
+	want("a part", b.Split(20, 90), "", true)
+	b.Free()
+	want("small", fill(asIs(), 3, up), "", false)
+	want("what will be compressed", fill(newBatch(target{"g", "s"}, ""), 100, up), "", false)
+
+	want("sorted", fill(asIs(), 100, func(i int) int64 { return int64(i % 50) }).sort(), "", true)
+}
+
+// TestHashedOnTheWay: all requests but those that are compressed before are hashed
+// while they are written, and the service finds the hash to be theirs.
+func TestHashedOnTheWay(t *testing.T) {
+	for compression, want := range map[string]bool{"none": true, "gzip": false} {
+		r := newRig(t, awslocal.Config{}, logKey, "log", "request_compression", compression)
+		r.srv.Logs().CreateStream("g", "s")
+		r.flush(delivery.OK, numbered(0, 5000))
+		r.wantOnce("g", "s", 0, 5000)
+		f := r.Begin(delivery.Chunk{})
+		s := r.newSender(f)
+		first := s.batch(target{"g", "s"}).asIs
+		if next := s.replace(s.last).asIs; first != want || next != want {
+			t.Errorf("compression %s: got %v and then %v, want %v", compression, first, next, want)
+		}
+		s.finish()
+		f.End(nil)
+	}
+}
+
 func TestPoolKeepsNoHugeBodies(t *testing.T) {
 	b := newBatch(target{"g", "s"}, "")
 	start := b.open(1)

@@ -69,13 +69,19 @@ func (s *sender) batch(t target) *batch {
 		if s.open == nil {
 			s.open = make(map[place]*batch)
 		}
-		b = newBatch(t, s.entity)
+		b = s.newBatch(at)
 		s.open[at] = b
 		if s.tags != nil {
 			s.tags.see(t.group)
 		}
 	}
 	s.last = b
+	return b
+}
+
+func (s *sender) newBatch(at place) *batch {
+	b := newBatch(at.target, at.entity)
+	b.asIs = s.p.shrink == nil
 	return b
 }
 
@@ -93,7 +99,7 @@ func (s *sender) replace(full *batch) (next *batch) {
 	case <-s.enqueue(full):
 	case <-late.C:
 	}
-	next = newBatch(at.target, at.entity)
+	next = s.newBatch(at)
 	s.open[at], s.last = next, next
 	return next
 }
@@ -332,6 +338,7 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 	}
 	p.Add(delivery.Requests, 1)
 	text := b.request(token)
+	sum, hashed := b.digest.Sum(text)
 	if p.shrink != nil {
 		b.small = p.shrink.Append(b.small[:0], text)
 		text = b.small
@@ -341,6 +348,9 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 		headers = p.headers[1]
 	}
 	body := awsx.NewBody(text)
+	if hashed {
+		body.Hashed(sum)
+	}
 	a.begun = time.Now()
 	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, body, headers...)
 	p.Add(delivery.Requests, body.Resent())

@@ -6,6 +6,7 @@ package records
 import (
 	"slices"
 
+	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/base64"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/jsonenc"
@@ -50,7 +51,7 @@ type batch struct {
 	indexes []int // the chunk's record indexes of all entries
 	bytes   int
 
-	digest digest
+	digest awsx.Digest
 
 	alone bool // it shares its calls with no other batch, see gather
 
@@ -74,7 +75,7 @@ func newBatch(wire *Wire) *batch {
 	b.body = append(b.body[:0], wire.Head...)
 	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
 	b.last, b.share, b.alone = delivery.Verdict{}, 0, false
-	b.digest.reset()
+	b.digest.Reset()
 	return b
 }
 
@@ -118,7 +119,7 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 		b.body = appendJSON(b.body, data, key)
 	}
 	b.close(start, size, indexes)
-	b.digest.add(b.body)
+	b.digest.Add(b.body)
 	return true
 }
 
@@ -166,7 +167,7 @@ func (b *batch) request() []byte {
 
 // keep leaves only the entries for which again is true.
 func (b *batch) keep(again []bool) {
-	b.digest.changed()
+	b.digest.Changed()
 	entries := b.entries
 	b.entries, b.bytes = entries[:0], 0
 	indexes := b.indexes
@@ -193,7 +194,7 @@ func (b *batch) keep(again []bool) {
 
 // add appends copies of the entries of another batch of the same destination.
 func (b *batch) add(from *batch, entries []entry) {
-	b.digest.changed() // at its end, but such batches are small or rare
+	b.digest.Changed() // at its end, but such batches are small or rare
 	for _, e := range entries {
 		start := b.begin()
 		b.body = append(b.body, from.body[e.start:e.end]...)

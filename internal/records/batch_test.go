@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"aws-for-fluent-bit/internal/awslocal"
+	"aws-for-fluent-bit/internal/awsx"
 )
 
 var (
@@ -120,7 +121,7 @@ func TestBatch(t *testing.T) {
 				left.Free()
 				b = right
 			default:
-				m := model{data: string(random(r, []int{r.IntN(50), digestPiece}[r.IntN(20)/19]))}
+				m := model{data: string(random(r, []int{r.IntN(50), awsx.DigestPiece}[r.IntN(20)/19]))}
 				var key []byte
 				if r.IntN(3) > 0 {
 					m.key = fmt.Sprintf("\"key\\ %d\n", r.IntN(100))
@@ -136,7 +137,7 @@ func TestBatch(t *testing.T) {
 			check(t, b, want)
 		}
 		text := b.request()
-		if sum, ok := b.digest.sum(text); ok {
+		if sum, ok := b.digest.Sum(text); ok {
 			hashed++
 			if sum != sha256.Sum256(text) {
 				t.Fatal("another hash than the body's")
@@ -302,7 +303,7 @@ func TestDigest(t *testing.T) {
 	want := func(what string, b *batch, there bool) {
 		t.Helper()
 		text := b.request()
-		sum, ok := b.digest.sum(text)
+		sum, ok := b.digest.Sum(text)
 		if ok != there || ok && sum != sha256.Sum256(text) {
 			t.Errorf("%s: got %x, %v, want %x, %v", what, sum, ok, sha256.Sum256(text), there)
 		}

@@ -306,7 +306,7 @@ func (s *Service) put(ctx context.Context, b *batch) outcome {
 		opts = asCBOR
 	}
 	body := awsx.NewBody(text)
-	if sum, ok := b.digest.sum(text); ok {
+	if sum, ok := b.digest.Sum(text); ok {
 		body.Hashed(sum)
 	}
 	answer, err := s.Put(ctx, b.Len(), body, opts...)
