@@ -223,8 +223,9 @@ func (r *bodyReader) Close() error {
 }
 
 // writeTo has a connection write what is left, from where it lies: to copy it
-// first would be to touch all of it once more.
-func (r *bodyReader) writeTo(conn net.Conn) (n int64, err error) {
+// first would be to touch all of it once more. What there is of a head goes before
+// it, in the same write, and is not counted.
+func (r *bodyReader) writeTo(conn net.Conn, head []byte) (n int64, err error) {
 	b := r.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -232,12 +233,16 @@ func (r *bodyReader) writeTo(conn net.Conn) (n int64, err error) {
 		return 0, errDetached
 	}
 	left := b.data[r.at:]
+	if len(head) > 0 {
+		left = append(head, left...)
+	}
 	b.conn = conn
 	b.mu.Unlock()
 	wrote, err := conn.Write(left)
 	b.mu.Lock()
 	b.conn = nil
 	b.ended.Broadcast()
+	wrote = max(0, wrote-len(head))
 	r.at += wrote
 	b.sent = r.at // all of it, perhaps, though it was to stop
 	if b.turn != r.turn {

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -47,6 +48,70 @@ func secure(t *testing.T) (c *bodyConn, other net.Conn) {
 	other = <-accepted
 	t.Cleanup(func() { conn.Close(); other.Close() })
 	return conn.(*bodyConn), other
+}
+
+// writes counts what is written to a connection at a time.
+type writes struct {
+	net.Conn
+	n atomic.Int32
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.n.Add(1)
+	return w.Conn.Write(p)
+}
+
+// TestSmallRequestIsOneWrite: most pods have little to say in a second, and what a
+// call costs is then to write and to encrypt, each time.
+func TestSmallRequestIsOneWrite(t *testing.T) {
+	var body atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		if body.Store(n); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer srv.Close()
+	for _, tt := range []struct {
+		name          string
+		bytes, writes int
+		token         string
+	}{
+		{"small", maxSmall, 1, ""}, {"large", maxSmall + 1, 2, ""}, {"small with a long head", maxSmall, 3, strings.Repeat("x", 6000)},
+	} {
+		transport := newTransport(Options{}, nil, t.Context())
+		var conn *writes
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			own := c.(*bodyConn)
+			conn = &writes{Conn: own.Conn}
+			own.Conn = conn
+			return own, nil
+		}
+		client := &httpClient{transport: transport}
+		for i := range 3 {
+			ctx := context.WithValue(t.Context(), bodyKey{}, NewBody(make([]byte, tt.bytes)))
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = int64(tt.bytes)
+			req.Header.Set("X-Amz-Security-Token", tt.token)
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if got, want := int(conn.n.Load()), (i+1)*tt.writes; got != want || body.Load() != int64(tt.bytes) {
+				t.Errorf("%s: %d writes for %d requests, want %d; the body has %d bytes, want %d", tt.name, got, i+1, want, body.Load(), tt.bytes)
+			}
+		}
+		transport.CloseIdleConnections()
+	}
 }
 
 func TestReadFrom(t *testing.T) {
@@ -166,10 +231,33 @@ func TestWriteOfBodyStoppedAtItsEnd(t *testing.T) {
 			t.Error("not whole, though all was written")
 		}
 	})
-	if n, err := reader.writeTo(conn); n != 10 || err != errDetached {
+	if n, err := reader.writeTo(conn, nil); n != 10 || err != errDetached {
 		t.Errorf("got %d, %v, want 10, %v", n, err, errDetached)
 	}
 	stopping.Wait()
+}
+
+// TestHeadIsNotCounted: of a write that broke off, what the service got of the body
+// says whether it can have done anything.
+func TestHeadIsNotCounted(t *testing.T) {
+	for _, tt := range []struct {
+		wrote int
+		n     int64
+		whole bool
+	}{{0, 0, false}, {3, 0, false}, {4, 0, false}, {13, 9, false}, {14, 10, true}} {
+		body := NewBody([]byte("0123456789"))
+		broken := errors.New("broken")
+		conn := writerConn{write: func(p []byte) (int, error) {
+			if string(p) != "head0123456789" {
+				t.Errorf("wrote %q", p)
+			}
+			return tt.wrote, broken
+		}}
+		n, err := body.open().(*bodyReader).writeTo(conn, []byte("head"))
+		if n != tt.n || err != broken || body.whole() != tt.whole {
+			t.Errorf("%d bytes written: got %d, %v, whole %v, want %d, %v, whole %v", tt.wrote, n, err, body.whole(), tt.n, broken, tt.whole)
+		}
+	}
 }
 
 // TestBodyIsNotCopied goes through all of net/http.

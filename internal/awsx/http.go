@@ -144,6 +144,7 @@ func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
 func (c *httpClient) send(ctx context.Context, req *http.Request, body *Body) (*http.Response, error) {
 	for try := 0; ; try++ {
 		var conn connection
+		conn.small = body != nil && req.ContentLength > 0 && body.Len() <= maxSmall
 		attempt := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: conn.got}))
 		if body != nil {
 			attempt.Body = body.open()
@@ -176,10 +177,14 @@ func (c *httpClient) send(ctx context.Context, req *http.Request, body *Body) (*
 // connection is what is known of the connection a request got.
 type connection struct {
 	made, reused bool
+	small        bool // the request that it is for
 }
 
 func (c *connection) got(info httptrace.GotConnInfo) {
 	c.made, c.reused = true, info.Reused
+	if own, ok := info.Conn.(*bodyConn); ok && c.small {
+		own.hold = true
+	}
 }
 
 // notSent says whether a request that failed surely was not processed. Beside a

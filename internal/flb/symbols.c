@@ -133,7 +133,7 @@ void *flb_metric_create(void *cmt, int gauge, char *name, char *help, int labels
     return (gauge ? gauge_create : counter_create)(cmt, "fluentbit", "aws", name, help, labels, keys);
 }
 
-void flb_metrics_set(const struct metric *metrics, const double *values, int n)
+void flb_metrics_set(struct metric *metrics, const double *values, int n)
 {
     struct timespec now;
     uint64_t timestamp;
@@ -142,11 +142,13 @@ void flb_metrics_set(const struct metric *metrics, const double *values, int n)
     timespec_get(&now, TIME_UTC);
     timestamp = (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
     for (i = 0; i < n; i++) {
-        const struct metric *m = &metrics[i];
-        if (m->handle != NULL) {
-            (m->gauge ? gauge_set : counter_set)(m->handle, timestamp, values[i], m->labels,
-                                                 (char **) m->label_value);
+        struct metric *m = &metrics[i];
+        if (m->handle == NULL || (m->set && m->last == values[i])) {
+            continue; /* to look one up takes a hash of its labels */
         }
+        (m->gauge ? gauge_set : counter_set)(m->handle, timestamp, values[i], m->labels, m->label_value);
+        m->set = 1;
+        m->last = values[i];
     }
 }
 

@@ -42,6 +42,8 @@ struct metric {
     int gauge;
     int labels;          /* 1 or 2 of the following */
     char *label_value[2];
+    int set;             /* to last */
+    double last;
 };
 
 /* flb_resolve looks the symbols up. To be called once before all others. */
@@ -69,7 +71,7 @@ int flb_ask_for_metrics(struct proxy_def *def);
 /* flb_metrics returns the instance's struct cmt, NULL when there is none. */
 void *flb_metrics(struct flb_output_instance *ins);
 void *flb_metric_create(void *cmt, int gauge, char *name, char *help, int labels);
-void flb_metrics_set(const struct metric *metrics, const double *values, int n);
+void flb_metrics_set(struct metric *metrics, const double *values, int n);
 
 /* flb_ending says whether a signal told Fluent Bit to end, which it notes in
    exit_signal (src/fluent-bit.c); -1 when that cannot be told. */

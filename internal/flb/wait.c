@@ -171,9 +171,11 @@ void flb_flush_ended(struct flb_flush *flush, int result)
 
     flush->result = result;
     pthread_mutex_lock(&l->mu);
+    if (l->first == NULL) { /* else it is awake, or about to be */
+        flb_loop_wake(l);   /* with the lock: without it the thread may have ended */
+    }
     *l->last = flush;
     l->last = &flush->next;
-    flb_loop_wake(l); /* with the lock: without it the thread may have ended */
     pthread_mutex_unlock(&l->mu);
 }
 

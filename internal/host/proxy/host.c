@@ -384,6 +384,9 @@ static int set(struct metric *m, double value, int labels, char **values)
             s->label[j] = must(strdup(values[j]));
         }
     }
+    else if (value == s->value) {
+        die("a metric was set to what it was, which takes a look at all its labels");
+    }
     else if (!m->gauge && value < s->value) {
         say(1, "[cmetrics] attempting to reset unresetable counter: %s", m->name);
         result = -1;
