@@ -182,8 +182,8 @@ type connection struct {
 
 func (c *connection) got(info httptrace.GotConnInfo) {
 	c.made, c.reused = true, info.Reused
-	if own, ok := info.Conn.(*bodyConn); ok && c.small {
-		own.hold = true
+	if own, ok := info.Conn.(*bodyConn); ok {
+		own.hold = c.small
 	}
 }
 
