@@ -86,7 +86,7 @@ func parse(args []string, usage io.Writer) (b benchmark, err error) {
 	set.StringVar(&latencies, "latencies", "", "milliseconds until the sink answers, 0 if -shapes or -workers is set alone")
 	set.IntVar(&b.records, "records", 300_000, "kubernetes records a run; of the other shapes, the same bytes")
 	set.IntVar(&b.rounds, "rounds", 3, "rounds")
-	set.IntVar(&b.trickleRounds, "trickle-rounds", 1, "rounds of the trickle shape, whose time does not depend on the plugin")
+	set.IntVar(&b.trickleRounds, "trickle-rounds", 3, "rounds of the trickle shape, of which a run takes 11 s whatever the plugin")
 	set.StringVar(&others, "others", "", "other plugins as name=path.so with commas between them, with the options of our plugin of the service that their file name has in it")
 	set.StringVar(&from, "from", ".", "where the relative paths of -others begin")
 	set.StringVar(&b.jsonPath, "json", "", "write the figures to this file")
