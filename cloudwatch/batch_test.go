@@ -366,7 +366,6 @@ func TestReuse(t *testing.T) {
 	r.account(total, total, 0)
 }
 
-// TestPoolKeepsNoHugeBodies wants memory that a rare batch has used to be given back.
 // TestDigest: what is hashed while it is written is the hash of the request, or
 // there is none.
 func TestDigest(t *testing.T) {
@@ -425,6 +424,7 @@ func TestHashedOnTheWay(t *testing.T) {
 	}
 }
 
+// TestPoolKeepsNoHugeBodies wants memory that a rare batch has used to be given back.
 func TestPoolKeepsNoHugeBodies(t *testing.T) {
 	b := newBatch(target{"g", "s"}, "")
 	start := b.open(1)

@@ -338,7 +338,6 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 	}
 	p.Add(delivery.Requests, 1)
 	text := b.request(token)
-	sum, hashed := b.digest.Sum(text)
 	if p.shrink != nil {
 		b.small = p.shrink.Append(b.small[:0], text)
 		text = b.small
@@ -348,7 +347,7 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 		headers = p.headers[1]
 	}
 	body := awsx.NewBody(text)
-	if hashed {
+	if sum, ok := b.digest.Sum(text); ok {
 		body.Hashed(sum)
 	}
 	a.begun = time.Now()

@@ -59,8 +59,8 @@ var errHandshake = fmt.Errorf("TLS handshake timeout: %w", context.DeadlineExcee
 // each request: more than half of what there is to collect.
 //
 // Of a small request it makes one write, of one TLS record. net/http makes one of
-// the head and another of the body, in case that has to be waited for; to most pods'
-// few lines in a second the second one is a tenth of what they cost.
+// the head and another of the body, in case that has to be waited for; of most pods'
+// few lines in a second much of the cost is to write and to encrypt.
 type bodyConn struct {
 	net.Conn
 	hold bool   // what is written next is the head of a small request
