@@ -5,9 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"net"
 	"sync"
-	"time"
 )
 
 var errDetached = errors.New("the request body was taken back")
@@ -15,10 +13,10 @@ var errDetached = errors.New("the request body was taken back")
 // Body is the ready body of a request. It does not copy the bytes: they belong
 // to the caller, who must leave them alone from the call to Detach.
 //
-// Why Detach: net/http may still read a request's body after it has returned an
-// error. It promises only to stop once it has closed the body. After Detach no
-// reader of an earlier attempt gets another byte, and no connection writes them,
-// so the caller may write into the buffer again.
+// Why Detach: net/http's Transport, which makes what goes through a proxy, may still
+// read a request's body after it has returned an error. It promises only to stop
+// once it has closed the body. After Detach no reader of an earlier attempt gets
+// another byte, so the caller may write into the buffer again.
 //
 // One Body serves one call at a time.
 type Body struct {
@@ -31,17 +29,10 @@ type Body struct {
 	hash string
 
 	again int // times that httpClient made the request of a call anew
-
-	conn  net.Conn  // is writing data as it is; nil: none is
-	ended sync.Cond // of that: conn is nil
 }
 
 // NewBody returns a Body of data.
-func NewBody(data []byte) *Body {
-	b := &Body{data: data}
-	b.ended.L = &b.mu
-	return b
-}
+func NewBody(data []byte) *Body { return &Body{data: data} }
 
 // Reset detaches the Body and gives it new bytes.
 func (b *Body) Reset(data []byte) {
@@ -63,18 +54,8 @@ func (b *Body) Detach() {
 }
 
 func (b *Body) detach() {
-	b.stop()
-	b.cut = true
-}
-
-// stop ends the present attempt: its reader gets no more, and a connection that
-// is writing the bytes stops at once. That one is of no use afterwards.
-func (b *Body) stop() {
 	b.turn++
-	for b.conn != nil {
-		_ = b.conn.SetWriteDeadline(time.Unix(1, 0))
-		b.ended.Wait()
-	}
+	b.cut = true
 }
 
 // Len returns the bytes that are still to be read, as bytes.Reader does: it is
@@ -125,7 +106,7 @@ func (b *Body) Seek(offset int64, whence int) (int64, error) {
 func (b *Body) rewind() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.stop()
+	b.turn++
 	b.at = 0
 	b.sent = 0
 	b.again = 0
@@ -133,10 +114,10 @@ func (b *Body) rewind() {
 }
 
 // open starts an attempt: the only reader that gets bytes from now on.
-func (b *Body) open() io.ReadCloser {
+func (b *Body) open() *bodyReader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.stop()
+	b.turn++
 	b.sent = 0
 	return &bodyReader{body: b, turn: b.turn}
 }
@@ -217,36 +198,30 @@ func (r *bodyReader) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.turn == r.turn {
-		b.stop()
+		b.turn++
 	}
 	return nil
 }
 
-// writeTo has a connection write what is left, from where it lies: to copy it
-// first would be to touch all of it once more. What there is of a head goes before
-// it, in the same write, and is not counted.
-func (r *bodyReader) writeTo(conn net.Conn, head []byte) (n int64, err error) {
+// rest returns what is left, where it lies. Who writes it calls took.
+func (r *bodyReader) rest() ([]byte, error) {
 	b := r.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.turn != r.turn {
-		return 0, errDetached
+		return nil, errDetached
 	}
-	left := b.data[r.at:]
-	if len(head) > 0 {
-		left = append(head, left...)
-	}
-	b.conn = conn
-	b.mu.Unlock()
-	wrote, err := conn.Write(left)
+	return b.data[r.at:], nil
+}
+
+// took notes that n bytes of the rest were written; of a write that failed before
+// them n is negative. It returns how many they are.
+func (r *bodyReader) took(n int) int64 {
+	b := r.body
 	b.mu.Lock()
-	b.conn = nil
-	b.ended.Broadcast()
-	wrote = max(0, wrote-len(head))
-	r.at += wrote
-	b.sent = r.at // all of it, perhaps, though it was to stop
-	if b.turn != r.turn {
-		err = errDetached // its deadline is over: nothing more can be written to it
-	}
-	return int64(wrote), err
+	defer b.mu.Unlock()
+	n = max(n, 0)
+	r.at += n
+	b.sent = r.at
+	return int64(n)
 }

@@ -1,108 +1,245 @@
 package awsx
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
-	"slices"
+	"net/http"
+	"syscall"
 	"time"
 )
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialTLS returns what dials a host and shakes hands with it, within limit. What
-// is reached through a proxy is left to net/http.
+// dialTLS returns what dials a host and shakes hands with it, within limit.
 func dialTLS(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err
 		}
-		conn, err := dial(ctx, network, address)
+		plain, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
 		own := config.Clone()
 		own.ServerName = host
-		c := tls.Client(conn, own)
+		c := tls.Client(plain, own)
 		shaking, cancel := context.WithTimeoutCause(ctx, limit, errHandshake)
 		defer cancel()
 		if err := c.HandshakeContext(shaking); err != nil {
-			conn.Close()
+			plain.Close()
 			if cause := context.Cause(shaking); cause == errHandshake {
 				err = cause
 			}
 			return nil, err
 		}
-		return &bodyConn{Conn: c}, nil
-	}
-}
-
-// dialPlain is dial for what is reached without TLS, or through a proxy.
-func dialPlain(dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &bodyConn{Conn: conn}, nil
+		return c, nil
 	}
 }
 
 // errHandshake is a server that takes connections, and then does not speak TLS in time.
 var errHandshake = fmt.Errorf("TLS handshake timeout: %w", context.DeadlineExceeded)
 
-// bodyConn is a connection that writes a request's body from where it lies.
-// net/http copies it piece by piece into a buffer of 32 KB, which it makes anew for
-// each request: more than half of what there is to collect.
-//
-// Of a small request it makes one write, of one TLS record. net/http makes one of
-// the head and another of the body, in case that has to be waited for; of most pods'
-// few lines in a second much of the cost is to write and to encrypt.
-type bodyConn struct {
+const (
+	// maxSmall is the largest body, in bytes, that is copied to be sent with its
+	// head in one write, which is one TLS record: of most pods' few lines in a second
+	// much of the cost is to write and to encrypt. A larger one is written from where
+	// it lies: to copy it would be to touch all of it once more.
+	maxSmall = 8 << 10
+
+	// maxHead bounds the head of an answer, in bytes.
+	maxHead = 64 << 10
+
+	// earlyAnswer is how long an answer is waited for from a server that takes no
+	// more of the request. It gave the answer before it closed the connection.
+	earlyAnswer = 50 * time.Millisecond
+)
+
+var errHeadTooLarge = fmt.Errorf("the head of the answer is larger than %d bytes", maxHead)
+
+// conn is a connection over which one request goes at a time. net/http writes the
+// request and reads the answer, in the caller's goroutine.
+type conn struct {
 	net.Conn
-	hold bool   // what is written next is the head of a small request
-	head []byte // that is held back until its body comes
+	under net.Conn // without TLS
+	pool  *pool
+	to    place
+	used  bool      // for a request before
+	since time.Time // idle
+
+	abort func()      // ends reading and writing
+	stop  func() bool // keeps the end of the request's context from doing so
+
+	r    *bufio.Reader
+	left int // bytes that may still be read
+
+	request http.Request // as it is written
+	head    []byte       // of it; a small one's body, too
+	fault   error        // of writing; net/http hides it
+
+	look   func(fd uintptr) bool
+	silent bool // what look has seen
 }
 
-// maxSmall is the largest body, in bytes, that is copied to be sent with its head.
-const maxSmall = 8 << 10
-
-func (c *bodyConn) Write(p []byte) (int, error) {
-	if c.hold {
-		c.hold = false
-		c.head = append(slices.Grow(c.head[:0], len(p)+maxSmall), p...)
-		return len(p), nil
+func newConn(p *pool, to place, with net.Conn) *conn {
+	c := &conn{Conn: with, under: with, pool: p, to: to}
+	if t, ok := with.(*tls.Conn); ok {
+		c.under = t.NetConn()
 	}
-	if err := c.release(); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
+	c.abort = func() { _ = c.SetDeadline(time.Unix(1, 0)) }
+	c.look = func(fd uintptr) bool { c.silent = silent(fd); return true }
+	c.r = bufio.NewReader((*answerReader)(c))
+	return c
 }
 
-// release writes a head that is held back.
-func (c *bodyConn) release() error {
-	if len(c.head) == 0 {
-		return nil
-	}
-	_, err := c.Conn.Write(c.head)
-	c.head = c.head[:0]
-	return err
-}
-
-// ReadFrom writes all of r. It is how net/http writes a body to a connection.
-func (c *bodyConn) ReadFrom(r io.Reader) (n int64, err error) {
-	if l, ok := r.(*io.LimitedReader); ok { // by Content-Length, which is a Body's own
-		if body, ok := l.R.(*bodyReader); ok {
-			n, err = body.writeTo(c.Conn, c.head)
-			c.head = c.head[:0]
-			return n, err
+// open says whether an idle connection can be used: the other side has not closed
+// it, and has not said anything either.
+func (c *conn) open() bool {
+	c.silent = false
+	if s, ok := c.under.(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			_ = raw.Read(c.look)
 		}
 	}
-	if err := c.release(); err != nil {
+	return c.silent
+}
+
+// send makes a request with the body that the reader has. The end of ctx ends it,
+// until the answer's body is closed. After an error the connection is closed.
+func (c *conn) send(ctx context.Context, req *http.Request, body *bodyReader) (*http.Response, error) {
+	c.stop = context.AfterFunc(ctx, c.abort)
+	resp, err := c.exchange(req, body)
+	if err == nil {
+		return resp, nil
+	}
+	c.stop()
+	c.under.Close() // TLS would say goodbye first, which may take 5 s
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return nil, err
+}
+
+func (c *conn) exchange(req *http.Request, body *bodyReader) (*http.Response, error) {
+	c.request, c.head, c.fault, c.left = *req, c.head[:0], nil, maxHead
+	c.request.Body = body
+	unsent := c.request.Write((*requestWriter)(c))
+	if c.fault != nil {
+		unsent = c.fault
+	}
+	if unsent != nil {
+		_ = c.SetReadDeadline(time.Now().Add(earlyAnswer))
+	}
+	for {
+		resp, err := http.ReadResponse(c.r, req)
+		switch {
+		case err != nil && unsent != nil:
+			return nil, unsent
+		case err != nil:
+			return nil, err
+		case resp.StatusCode < 200:
+			continue // says that there will be an answer
+		}
+		c.left = math.MaxInt
+		resp.Body = &answerBody{ReadCloser: resp.Body, conn: c, ended: resp.Body == http.NoBody, last: unsent != nil || resp.Close}
+		return resp, nil
+	}
+}
+
+// requestWriter is a conn as net/http writes a request to it: first its head, in
+// pieces, then its body.
+type requestWriter conn
+
+func (w *requestWriter) Write(p []byte) (int, error) {
+	w.head = append(w.head, p...)
+	return len(p), nil
+}
+
+func (w *requestWriter) WriteString(s string) (int, error) {
+	w.head = append(w.head, s...)
+	return len(s), nil
+}
+
+// WriteByte keeps net/http from making a buffer.
+func (w *requestWriter) WriteByte(b byte) error {
+	w.head = append(w.head, b)
+	return nil
+}
+
+var errNoBody = errors.New("the request has a body of another kind")
+
+// ReadFrom writes head and body. What there was of the head does not count.
+func (w *requestWriter) ReadFrom(r io.Reader) (int64, error) {
+	l, ok := r.(*io.LimitedReader) // by Content-Length, which is a Body's own
+	if !ok {
+		return 0, errNoBody
+	}
+	body, ok := l.R.(*bodyReader)
+	if !ok {
+		return 0, errNoBody
+	}
+	rest, err := body.rest()
+	if err != nil {
 		return 0, err
 	}
-	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+	if len(rest) <= maxSmall {
+		head := len(w.head)
+		w.head = append(w.head, rest...)
+		return body.took(w.write(w.head) - head), w.fault
+	}
+	if w.write(w.head); w.fault != nil {
+		return 0, w.fault
+	}
+	return body.took(w.write(rest)), w.fault
+}
+
+func (w *requestWriter) write(p []byte) (n int) {
+	n, w.fault = w.Conn.Write(p)
+	return n
+}
+
+// answerReader is a conn as answers are read from it.
+type answerReader conn
+
+func (r *answerReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errHeadTooLarge
+	}
+	n, err := r.Conn.Read(p)
+	r.left -= n
+	return n, err
+}
+
+// answerBody is the body of an answer. With Close the connection is free for the
+// next request, if all of the body was read.
+type answerBody struct {
+	io.ReadCloser
+	conn  *conn // nil: closed
+	ended bool
+	last  bool // the connection is of no use after it
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err == io.EOF
+	return n, err
+}
+
+func (b *answerBody) Close() error {
+	c := b.conn
+	if c == nil {
+		return nil
+	}
+	b.conn = nil
+	if inTime := c.stop(); !inTime || !b.ended || b.last || c.r.Buffered() > 0 {
+		return c.under.Close()
+	}
+	c.pool.put(c)
+	return nil
 }

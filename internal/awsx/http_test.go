@@ -255,31 +255,39 @@ func TestReusedConnectionCutInRequest(t *testing.T) {
 	}
 }
 
-// Connections that the server closes while they are idle never show, over TLS
-// too; and no request is made twice.
+// Connections that the server closes while they are idle never show, over TLS or
+// by a proxy, which is this server here; and no request is made twice.
 func TestIdleConnectionsClosed(t *testing.T) {
-	srv := local(t, awslocal.Config{TLS: true, IdleTimeout: time.Millisecond})
-	s := load(t, Options{Endpoint: srv.URL, CABundle: caFile(t, srv), Timeout: 10 * time.Second})
-	client := s.CloudWatchLogs()
-	srv.Logs().CreateStream("group", "log") // by the client, it could meet a close
-	good := 0
-	const calls = 30
-	for range calls {
-		_, err := PutLogEvents(testContext(t), client, "group", "log", NewBody(logEvents("group", "log", 1)))
-		switch Classify(err).Class {
-		case NoFailure:
-			good++
-		case ConnectionLost: // the close crossed the request: possible, and not to be hidden
-		default:
-			t.Fatal(err)
+	for name, options := range map[string]func(srv *awslocal.Server) Options{
+		"TLS": func(srv *awslocal.Server) Options { return Options{Endpoint: srv.URL, CABundle: caFile(t, srv)} },
+		"proxy": func(srv *awslocal.Server) Options {
+			return Options{Endpoint: "http://logs.example.com", ProxyURL: srv.PlainURL}
+		},
+	} {
+		srv := local(t, awslocal.Config{TLS: true, IdleTimeout: time.Millisecond})
+		o := options(srv)
+		o.Timeout = 10 * time.Second
+		client := load(t, o).CloudWatchLogs()
+		srv.Logs().CreateStream("group", "log") // by the client, it could meet a close
+		good := 0
+		const calls = 30
+		for range calls {
+			_, err := PutLogEvents(testContext(t), client, "group", "log", NewBody(logEvents("group", "log", 1)))
+			switch Classify(err).Class {
+			case NoFailure:
+				good++
+			case ConnectionLost: // the close crossed the request: possible, and not to be hidden
+			default:
+				t.Fatal(err)
+			}
+			time.Sleep(4 * time.Millisecond)
 		}
-		time.Sleep(4 * time.Millisecond)
-	}
-	if good < calls/2 {
-		t.Errorf("%d of %d calls went well", good, calls)
-	}
-	if n := srv.Counts("PutLogEvents").Requests; n > calls {
-		t.Errorf("%d requests for %d calls", n, calls)
+		if good < calls/2 {
+			t.Errorf("%s: %d of %d calls went well", name, good, calls)
+		}
+		if n := srv.Counts("PutLogEvents").Requests; n > calls {
+			t.Errorf("%s: %d requests for %d calls", name, n, calls)
+		}
 	}
 }
 
@@ -437,7 +445,7 @@ func TestNoBody(t *testing.T) {
 func TestConnectionTimes(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{0: 5 * time.Second, 2 * time.Second: 2 * time.Second} {
 		o := Options{Timeout: timeout}
-		tr := newTransport(o, nil, context.Background())
+		_, tr := newTransport(o, nil, context.Background())
 		if got := newDialer(o).Timeout; got != want || tr.TLSHandshakeTimeout != want || tr.IdleConnTimeout != 4*time.Second {
 			t.Errorf("timeout %v: dialing %v, TLS %v, idle %v", timeout, got, tr.TLSHandshakeTimeout, tr.IdleConnTimeout)
 		}

@@ -38,6 +38,7 @@ type Session struct {
 type shared struct {
 	users     int // guarded by sharing.mu
 	config    aws.Config
+	pool      *pool // nil: there is none on this system
 	transport *http.Transport
 	creds     *credentials
 	end       context.CancelFunc // of dialing
@@ -76,7 +77,7 @@ func Load(ctx context.Context, o Options) (*Session, error) {
 	sh.users++
 
 	s := &Session{opts: o, config: sh.config.Copy(), shared: sh}
-	s.config.HTTPClient = &httpClient{transport: sh.transport, resend: !o.NoResend, limit: o.timeout()}
+	s.config.HTTPClient = &httpClient{pool: sh.pool, proxy: sh.transport.Proxy, transport: sh.transport, resend: !o.NoResend, limit: o.timeout()}
 	s.config.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	s.config.RetryMaxAttempts = 0 // AWS_MAX_ATTEMPTS is for the SDK's retries
 	agent := userAgent
@@ -115,9 +116,14 @@ func newShared(ctx context.Context, o Options) (*shared, error) {
 		return chainOf(again, o), nil
 	}
 	life, end := context.WithCancel(context.Background())
+	pool, transport := newTransport(o, roots, life)
+	if !hasPool {
+		pool = nil
+	}
 	sh := &shared{
 		config:    cfg,
-		transport: newTransport(o, roots, life),
+		pool:      pool,
+		transport: transport,
 		creds:     newCredentials(build, o.timeout()),
 		end:       end,
 	}
@@ -141,6 +147,9 @@ func (s *Session) Close() {
 			s.shared.end()
 			s.shared.creds.close()
 			s.shared.transport.CloseIdleConnections()
+			if s.shared.pool != nil {
+				s.shared.pool.close()
+			}
 		}
 	})
 }
