@@ -82,6 +82,11 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	return p, nil
 }
 
+// Room is how many bytes of chunks are worth having under way at a time: of most
+// flushes one call is, so it takes many flushes. With 16 MB four workers are a fifth
+// slower where answers take 50 ms (make bench-peers).
+func (*Plugin) Room() int { return 24 << 20 }
+
 // Close ends the instance. No flush may be under way.
 func (p *Plugin) Close() {
 	p.session.Close()

@@ -41,6 +41,9 @@ import (
 type Output interface {
 	Flush(delivery.Chunk) delivery.Result
 	Close()
+
+	// Room is how many bytes of chunks may be under way at a time.
+	Room() int
 }
 
 // keeper is an output that may keep what is given up.
@@ -186,7 +189,7 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 	if err != nil {
 		return nil, err
 	}
-	return &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}, nil
+	return &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters, queue: queue{most: out.Room()}}, nil
 }
 
 // keysOf returns the names of the options that an instance's section has, nil

@@ -5,6 +5,7 @@ package flb
 import "C"
 
 import (
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -49,7 +50,7 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 		result := delivery.Error
 		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
 		in.queue.wait(place, len(chunk.Data))
-		defer in.queue.leave(place, len(chunk.Data))
+		defer in.queue.leave(place)
 		result = in.flush(chunk)
 	}()
 	return 1
@@ -133,23 +134,22 @@ func (w *loops) wakeAll(tick *time.Ticker) {
 	}
 }
 
-// How much of an instance's flushes may be under way at a time. Fluent Bit hands
-// over all the chunks it has.
-const (
-	maxFlushes = 64
-	maxWaiting = 24 << 20 // bytes of chunks; the requests that are made of them take about as much
-)
+// maxFlushes is how many of an instance's flushes may be under way at a time.
+// Fluent Bit hands over all the chunks it has.
+const maxFlushes = 64
 
 // queue has an instance's flushes wait for room, and for those before them: the
 // chunks of one tag are delivered in their order if the instance has one thread.
 // With more of them Fluent Bit hands the chunks out in turn, and there is no order
 // to keep. It is safe for concurrent use.
 type queue struct {
+	most int // bytes of chunks; the requests that are made of them take about as much
+
 	mu      sync.Mutex
-	room    sync.Cond         // mu's; some has left
 	loop    unsafe.Pointer    // the one of the thread that came first
 	threads bool              // it is not the only one
 	last    map[string]*place // by tag; empty with several threads
+	line    []*place          // that wait for room, as they came
 	flushes int               // that have room, as bytes
 	bytes   int
 }
@@ -159,6 +159,8 @@ type place struct {
 	tag    string
 	before *place // until it has left; nil: none
 	left   chan struct{}
+	bytes  int
+	room   chan struct{} // there is room; nil: it has not waited for that
 }
 
 // place returns the place behind the last one of a tag, for a flush of the thread
@@ -168,7 +170,6 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 	defer q.mu.Unlock()
 	if q.last == nil {
 		q.last = make(map[string]*place)
-		q.room.L = &q.mu
 		q.loop = loop
 	}
 	p := &place{tag: tag, left: make(chan struct{})}
@@ -185,24 +186,50 @@ func (q *queue) wait(p *place, bytes int) {
 		<-p.before.left
 		p.before = nil
 	}
+	p.bytes = bytes
+	if !q.enter(p) {
+		<-p.room
+	}
+}
+
+// enter takes room for a flush, or puts it into the line.
+func (q *queue) enter(p *place) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.flushes > 0 && (q.flushes >= maxFlushes || q.bytes+bytes > maxWaiting) {
-		q.room.Wait()
+	if q.take(p) {
+		return true
+	}
+	p.room = make(chan struct{})
+	q.line = append(q.line, p)
+	return false
+}
+
+func (q *queue) take(p *place) bool {
+	if q.flushes > 0 && (q.flushes >= maxFlushes || q.bytes+p.bytes > q.most) {
+		return false
 	}
 	q.flushes++
-	q.bytes += bytes
+	q.bytes += p.bytes
+	return true
 }
 
 // leave ends what wait has begun.
-func (q *queue) leave(p *place, bytes int) {
+func (q *queue) leave(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.flushes--
-	q.bytes -= bytes
+	q.bytes -= p.bytes
 	if q.last[p.tag] == p {
 		delete(q.last, p.tag)
 	}
 	close(p.left)
-	q.room.Broadcast()
+	for i := 0; i < len(q.line) && q.flushes < maxFlushes; {
+		next := q.line[i]
+		if !q.take(next) {
+			i++
+			continue
+		}
+		q.line = slices.Delete(q.line, i, i+1)
+		close(next.room)
+	}
 }

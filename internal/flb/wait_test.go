@@ -1,6 +1,7 @@
 package flb
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -35,7 +36,8 @@ func TestQueueOfThreads(t *testing.T) {
 // they came, those of others beside them, as many as there is room for.
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := new(queue)
+		const mb = 1 << 20
+		q := &queue{most: 12 * mb}
 		var mu sync.Mutex
 		began := make(map[int]bool)
 		places := make(map[int]*place)
@@ -63,7 +65,6 @@ func TestQueue(t *testing.T) {
 				t.Errorf("%v have begun, want %v", began, want)
 			}
 		}
-		const mb = maxWaiting / 12
 		start(1, "a", 2*mb)
 		start(2, "a", 2*mb)
 		start(3, "a", 2*mb)
@@ -71,23 +72,23 @@ func TestQueue(t *testing.T) {
 		running(1, 4)
 		start(5, "c", 3*mb) // has no room beside 1 and 4
 		running(1, 4)
-		q.leave(places[1], 2*mb)
+		q.leave(places[1])
 		synctest.Wait()
 		if began[2] == began[5] { // either has room now
 			t.Errorf("%v have begun", began)
 		}
-		q.leave(places[4], 10*mb)
+		q.leave(places[4])
 		running(1, 2, 4, 5)
-		q.leave(places[2], 2*mb)
+		q.leave(places[2])
 		running(1, 2, 3, 4, 5)
-		q.leave(places[3], 2*mb)
-		q.leave(places[5], 3*mb)
+		q.leave(places[3])
+		q.leave(places[5])
 		if len(q.last) != 0 || q.flushes != 0 || q.bytes != 0 {
 			t.Errorf("left are %d tags, %d flushes, %d bytes", len(q.last), q.flushes, q.bytes)
 		}
 		start(6, "a", 100*mb) // more than there ever is room for, but alone
 		running(1, 2, 3, 4, 5, 6)
-		q.leave(places[6], 100*mb)
+		q.leave(places[6])
 		for i := range maxFlushes + 1 {
 			start(10+i, string(rune('A'+i)), 0)
 		}
@@ -99,7 +100,7 @@ func TestQueue(t *testing.T) {
 			synctest.Wait()
 			for i := range began {
 				if places[i] != nil && i >= 10 {
-					q.leave(places[i], 0)
+					q.leave(places[i])
 					places[i] = nil
 					break
 				}
@@ -107,6 +108,49 @@ func TestQueue(t *testing.T) {
 		}
 		if q.flushes != 0 || len(q.last) != 0 {
 			t.Errorf("%d flushes are left", q.flushes)
+		}
+	})
+}
+
+// TestQueueLine: who came first has room first; who fits does not wait for one that
+// does not.
+func TestQueueLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{most: 10}
+		var mu sync.Mutex
+		var began []int
+		var places []*place
+		for i, bytes := range []int{9, 8, 2, 1, 1} {
+			p := q.place(nil, string(rune('a'+i)))
+			places = append(places, p)
+			go func() {
+				q.wait(p, bytes)
+				mu.Lock()
+				defer mu.Unlock()
+				began = append(began, i)
+			}()
+			synctest.Wait()
+		}
+		check := func(want ...int) {
+			t.Helper()
+			synctest.Wait()
+			if !slices.Equal(began, want) {
+				t.Errorf("%v have begun, want %v", began, want)
+			}
+		}
+		check(0, 3) // 9 and 1
+		q.leave(places[3])
+		check(0, 3, 4)
+		q.leave(places[4])
+		check(0, 3, 4)
+		q.leave(places[0])
+		synctest.Wait()
+		slices.Sort(began[3:]) // 8 and 2 at once
+		check(0, 3, 4, 1, 2)
+		q.leave(places[1])
+		q.leave(places[2])
+		if q.flushes != 0 || q.bytes != 0 || len(q.line) != 0 {
+			t.Errorf("left are %d flushes, %d bytes, %d in line", q.flushes, q.bytes, len(q.line))
 		}
 	})
 }
