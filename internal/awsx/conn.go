@@ -67,7 +67,8 @@ var errHeadTooLarge = fmt.Errorf("the head of the answer is larger than %d bytes
 // request and reads the answer, in the caller's goroutine.
 type conn struct {
 	net.Conn
-	under net.Conn // without TLS
+	under net.Conn        // without TLS
+	raw   syscall.RawConn // of that; nil: it has none
 	pool  *pool
 	to    place
 	used  bool      // for a request before
@@ -92,6 +93,9 @@ func newConn(p *pool, to place, with net.Conn) *conn {
 	if t, ok := with.(*tls.Conn); ok {
 		c.under = t.NetConn()
 	}
+	if s, ok := c.under.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn() // it fails for a closed one: then nothing is sent either
+	}
 	c.abort = func() { _ = c.SetDeadline(time.Unix(1, 0)) }
 	c.look = func(fd uintptr) bool { c.silent = silent(fd); return true }
 	c.r = bufio.NewReader((*answerReader)(c))
@@ -102,12 +106,7 @@ func newConn(p *pool, to place, with net.Conn) *conn {
 // it, and has not said anything either.
 func (c *conn) open() bool {
 	c.silent = false
-	if s, ok := c.under.(syscall.Conn); ok {
-		if raw, err := s.SyscallConn(); err == nil {
-			_ = raw.Read(c.look)
-		}
-	}
-	return c.silent
+	return c.raw != nil && c.raw.Read(c.look) == nil && c.silent
 }
 
 // send makes a request with the body that the reader has. The end of ctx ends it,
