@@ -129,6 +129,7 @@ func (c *conn) exchange(req *http.Request, body *bodyReader) (*http.Response, er
 	c.request, c.head, c.fault, c.left = *req, c.head[:0], nil, maxHead
 	c.request.Body = body
 	unsent := c.request.Write((*requestWriter)(c))
+	c.request = http.Request{} // the body is its owner's again
 	if c.fault != nil {
 		unsent = c.fault
 	}
@@ -138,8 +139,8 @@ func (c *conn) exchange(req *http.Request, body *bodyReader) (*http.Response, er
 	for {
 		resp, err := http.ReadResponse(c.r, req)
 		switch {
-		case err != nil && unsent != nil:
-			return nil, unsent
+		case unsent != nil && (err != nil || resp.StatusCode >= 200 && resp.StatusCode < 300):
+			return nil, unsent // nobody can have accepted what did not come
 		case err != nil:
 			return nil, err
 		case resp.StatusCode < 200:

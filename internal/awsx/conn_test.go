@@ -102,6 +102,9 @@ func TestRequestOnTheWire(t *testing.T) {
 			if text := read(t, resp, err); text != "{}" || !got.made || got.reused != (i > 0) {
 				t.Errorf("%s: got %q, %+v", name, text, got)
 			}
+			if kept := p.idle[place{"http", url[len("http://"):]}]; len(kept) != 1 || kept[0].request.Body != nil {
+				t.Errorf("%s: %d connections are idle, or one of them keeps the body", name, len(kept))
+			}
 			req := <-seen
 			if req.Method != "POST" || req.RequestURI != "/path?q" || req.Host != url[len("http://"):] || req.ContentLength != int64(bytes) || req.Header.Get("X-Amz-Target") != "target" {
 				t.Errorf("%s: the server got %+v", name, req)
@@ -170,9 +173,10 @@ func TestEarlyAnswer(t *testing.T) {
 		answer string
 		status int
 	}{
-		"refused": {"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\n{}", 413},
-		"nothing": {"", 0},
-		"garbage": {"no HTTP at all\r\n\r\n", 0},
+		"refused":  {"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\n{}", 413},
+		"accepted": {goodAnswer, 0}, // it cannot be
+		"nothing":  {"", 0},
+		"garbage":  {"no HTTP at all\r\n\r\n", 0},
 	} {
 		p, url := testPool(t, nil, func(_ int, c *net.TCPConn) {
 			c.Read(make([]byte, 10))
