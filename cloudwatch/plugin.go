@@ -83,8 +83,8 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 }
 
 // Room is how many bytes of chunks are worth having under way at a time: of most
-// flushes one call is, so it takes many flushes. With 16 MB four workers are a fifth
-// slower where answers take 50 ms (make bench-peers).
+// flushes one call is, so it takes many flushes. With less, four workers are slower
+// where answers take 50 ms (make bench-peers CASES=kubernetes:4:50).
 func (*Plugin) Room() int { return 24 << 20 }
 
 // Close ends the instance. No flush may be under way.

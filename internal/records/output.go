@@ -102,8 +102,8 @@ func (o *Output) service(k *Kind, c *Config, stream string) *Service {
 }
 
 // Room is how many bytes of chunks are worth having under way at a time: the calls
-// of a flush go side by side, so it takes few flushes to have enough of them. With
-// 24 MB the peak is 10 MB more, and nothing is faster (make bench-peers).
+// of a flush go side by side, so it takes few flushes to have enough of them. More
+// raises the peak, and makes nothing faster (make bench-peers CASES=kubernetes:4:50).
 func (*Output) Room() int { return 16 << 20 }
 
 // Close ends the instance. No flush may be under way.
