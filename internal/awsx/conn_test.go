@@ -533,7 +533,7 @@ func TestPooled(t *testing.T) {
 		body   *Body
 		want   bool
 	}{
-		"direct":          {withProxy, "https://direct.example.com", NewBody([]byte("{}")), hasPool},
+		"direct":          {withProxy, "https://direct.example.com", NewBody([]byte("{}")), canLook},
 		"by a proxy":      {withProxy, "https://example.com", NewBody([]byte("{}")), false},
 		"no body":         {withProxy, "https://direct.example.com", nil, false},
 		"an empty body":   {withProxy, "https://direct.example.com", NewBody(nil), false},

@@ -183,7 +183,7 @@ func (c *httpClient) send(ctx context.Context, req *http.Request, body *Body) (*
 
 // pooled says whether a request goes by the pool.
 func (c *httpClient) pooled(req *http.Request, body *Body) bool {
-	if c.pool == nil || body == nil || body.Len() == 0 {
+	if !canLook || c.pool == nil || body == nil || body.Len() == 0 {
 		return false
 	}
 	via, err := c.proxy(req)

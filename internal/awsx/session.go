@@ -38,7 +38,7 @@ type Session struct {
 type shared struct {
 	users     int // guarded by sharing.mu
 	config    aws.Config
-	pool      *pool // nil: there is none on this system
+	pool      *pool
 	transport *http.Transport
 	creds     *credentials
 	end       context.CancelFunc // of dialing
@@ -117,9 +117,6 @@ func newShared(ctx context.Context, o Options) (*shared, error) {
 	}
 	life, end := context.WithCancel(context.Background())
 	pool, transport := newTransport(o, roots, life)
-	if !hasPool {
-		pool = nil
-	}
 	sh := &shared{
 		config:    cfg,
 		pool:      pool,
@@ -147,9 +144,7 @@ func (s *Session) Close() {
 			s.shared.end()
 			s.shared.creds.close()
 			s.shared.transport.CloseIdleConnections()
-			if s.shared.pool != nil {
-				s.shared.pool.close()
-			}
+			s.shared.pool.close()
 		}
 	})
 }

@@ -2,7 +2,8 @@
 
 package awsx
 
-// hasPool: it cannot be seen whether a kept connection is open, so net/http's Transport makes all requests.
-const hasPool = false
+// canLook: whether a kept connection is open cannot be seen, so net/http's Transport
+// makes all requests.
+const canLook = false
 
 func silent(uintptr) bool { return false }

@@ -4,8 +4,8 @@ package awsx
 
 import "syscall"
 
-// hasPool: it can be seen whether a kept connection is open.
-const hasPool = true
+// canLook: whether a kept connection is open can be seen.
+const canLook = true
 
 // silent says that the socket's other side has neither closed it nor sent anything
 // that was not read.
