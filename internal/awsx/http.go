@@ -100,7 +100,7 @@ func tlsVersion(v string) uint16 {
 	return tls.VersionTLS12
 }
 
-// dialWithin ends dialing when life ends. net/http goes on dialing for the pool
+// dialWithin ends dialing when life ends. The Transport goes on dialing for its pool
 // after the request that wanted the connection has given up.
 func dialWithin(life context.Context, d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -16,7 +16,7 @@ import (
 // request and each answer to each other. To make a call in the goroutine that wants
 // it, by what net/http has to write requests and to read answers, takes little more
 // than half of the CPU where requests are small (BenchmarkSmallCall). The Transport
-// is for all else: what goes through a proxy, and the SDK's own requests.
+// is for all else: what goes through a proxy, and what has no body.
 type pool struct {
 	dial, dialTLS dialFunc
 
