@@ -2,7 +2,6 @@ package cloudwatch
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +51,7 @@ type tag struct{ key, value string }
 // legal says whether CreateLogGroup takes the tag.
 func (t tag) legal() bool {
 	return utf8.RuneCountInString(t.key) <= maxTagKey && utf8.RuneCountInString(t.value) <= maxTagValue &&
-		tagText.MatchString(t.key) && tagText.MatchString(t.value) && !strings.HasPrefix(strings.ToLower(t.key), "aws:")
+		tagText.Match(t.key) && tagText.Match(t.value) && !strings.HasPrefix(strings.ToLower(t.key), "aws:")
 }
 
 // retentionDays are the values that PutRetentionPolicy takes.
@@ -71,9 +70,9 @@ const (
 
 // kmsKeyARN is told from the bare id and the alias's name that other services
 // take as well. Whether there is such a key, and it may be used, the service knows.
-var kmsKeyARN = regexp.MustCompile(`^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]+:[a-z]+/.+$`)
+const kmsKeyARN = options.Pattern(`^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]+:[a-z]+/.+$`)
 
-var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+const tagText = options.Pattern(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // Check returns all that is wrong with the options that get gives. It starts
 // nothing, calls nobody, and asks for every option that the plugin has.
@@ -111,7 +110,7 @@ func parseConfig(s *options.Set) config {
 		}
 		c.retentionDays = n
 	}
-	if c.kmsKey != "" && (len(c.kmsKey) > maxKMSKey || !kmsKeyARN.MatchString(c.kmsKey)) {
+	if c.kmsKey != "" && (len(c.kmsKey) > maxKMSKey || !kmsKeyARN.Match(c.kmsKey)) {
 		s.Fail("log_group_kms_key", c.kmsKey, "the ARN of a KMS key, as arn:aws:kms:us-east-2:123456789012:key/0123")
 	}
 	if _, ok := s.Lookup("log_group_deletion_protection"); ok {

@@ -1,8 +1,6 @@
 package firehose
 
 import (
-	"regexp"
-
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
 	"aws-for-fluent-bit/internal/options"
@@ -20,7 +18,7 @@ const (
 
 // streamName is what Firehose takes for a name.
 // https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
-var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
+const streamName = options.Pattern(`^[a-zA-Z0-9_.-]{1,64}$`)
 
 // Check returns all that is wrong with the options that get gives. It starts
 // nothing, calls nobody, and asks for every option that the plugin has.
@@ -38,7 +36,7 @@ func parseConfig(s *options.Set) records.Config {
 		Concurrency: s.Int("concurrency", 4, 1, 64),
 	}
 	c.ParseStreams(s, "delivery_stream", func(option, stream string) {
-		if !streamName.MatchString(stream) {
+		if !streamName.Match(stream) {
 			s.Fail(option, stream, "1 to 64 letters, digits and the characters _ . -")
 		}
 	})

@@ -1,7 +1,6 @@
 package kinesis
 
 import (
-	"regexp"
 	"strings"
 
 	"aws-for-fluent-bit/internal/awsx"
@@ -42,9 +41,9 @@ type config struct {
 
 // What Kinesis takes for a stream.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
-var (
-	streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
-	streamARN  = regexp.MustCompile(`^arn:aws[\w-]*:kinesis:([\w-]+):\d{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
+const (
+	streamName = options.Pattern(`^[a-zA-Z0-9_.-]{1,128}$`)
+	streamARN  = options.Pattern(`^arn:aws[\w-]*:kinesis:([\w-]+):\d{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
 )
 
 // Check returns all that is wrong with the options that get gives. It starts
@@ -74,10 +73,10 @@ func parseConfig(s *options.Set) config {
 }
 
 func checkStream(s *options.Set, option, stream, region string) {
-	if streamName.MatchString(stream) {
+	if streamName.Match(stream) {
 		return
 	}
-	arn := streamARN.FindStringSubmatch(stream)
+	arn := streamARN.Find(stream)
 	if arn == nil {
 		s.Fail(option, stream, "a name of 1 to 128 letters, digits and the characters _ . -, or a stream's ARN")
 		return

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -60,11 +59,11 @@ type Options struct {
 	NoResend bool
 }
 
-var (
-	regionName  = regexp.MustCompile(`^[a-zA-Z0-9-]{1,63}$`)
-	roleARN     = regexp.MustCompile(`^arn:[\w-]+:iam::[^:]*:role/\S+$`)
-	externalID  = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`)
-	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+const (
+	regionName  = options.Pattern(`^[a-zA-Z0-9-]{1,63}$`)
+	roleARN     = options.Pattern(`^arn:[\w-]+:iam::[^:]*:role/\S+$`)
+	externalID  = options.Pattern(`^[\w+=,.@:/-]{2,}$`)
+	sessionName = options.Pattern(`^[\w+=,.@-]{2,64}$`)
 )
 
 // ParseOptions reads the options that have to do with AWS. Problems are left in
@@ -108,19 +107,19 @@ func ParseOptions(s *options.Set, service string) Options {
 }
 
 func (o *Options) check(s *options.Set) {
-	if o.Region != "" && !regionName.MatchString(o.Region) {
+	if o.Region != "" && !regionName.Match(o.Region) {
 		s.Fail("region", o.Region, "the name of an AWS region, as us-east-1")
 	}
-	if o.RoleARN != "" && !roleARN.MatchString(o.RoleARN) {
+	if o.RoleARN != "" && !roleARN.Match(o.RoleARN) {
 		s.Fail("role_arn", o.RoleARN, "a role's name, as arn:aws:iam::123456789012:role/name")
 	}
-	if o.EKSRoleARN != "" && !roleARN.MatchString(o.EKSRoleARN) {
+	if o.EKSRoleARN != "" && !roleARN.Match(o.EKSRoleARN) {
 		s.Conflict("environment variable EKS_POD_EXECUTION_ROLE: cannot use %q: allowed is a role's name, as arn:aws:iam::123456789012:role/name", o.EKSRoleARN)
 	}
-	if o.ExternalID != "" && (len(o.ExternalID) > 1224 || !externalID.MatchString(o.ExternalID)) {
+	if o.ExternalID != "" && (len(o.ExternalID) > 1224 || !externalID.Match(o.ExternalID)) {
 		s.Fail("external_id", o.ExternalID, "2 to 1224 letters, digits and _+=,.@:/-")
 	}
-	if o.RoleSessionName != "" && !sessionName.MatchString(o.RoleSessionName) {
+	if o.RoleSessionName != "" && !sessionName.Match(o.RoleSessionName) {
 		s.Fail("role_session_name", o.RoleSessionName, "2 to 64 letters, digits and _+=,.@-")
 	}
 	if o.Endpoint != "" && o.UseFIPS {
