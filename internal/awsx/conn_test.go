@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -174,6 +175,7 @@ func TestEarlyAnswer(t *testing.T) {
 		status int
 	}{
 		"refused":  {"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\n{}", 413},
+		"moved":    {"HTTP/1.1 300 Elsewhere\r\nContent-Length: 2\r\n\r\n{}", 300},
 		"accepted": {goodAnswer, 0}, // it cannot be
 		"nothing":  {"", 0},
 		"garbage":  {"no HTTP at all\r\n\r\n", 0},
@@ -486,24 +488,56 @@ func TestPool(t *testing.T) {
 // closing is a connection that counts when it is closed.
 type closing struct {
 	net.Conn
-	n *int
+	n *atomic.Int32
 }
 
-func (c closing) Close() error { *c.n++; return nil }
+func (c closing) Close() error { c.n.Add(1); return nil }
 
 func TestPoolIsBounded(t *testing.T) {
 	p := newPool(nil, nil)
-	closed := 0
+	var closed atomic.Int32
 	for range idlePerHost + 1 {
 		p.put(newConn(p, place{"http", "host"}, closing{n: &closed}))
 	}
-	if closed != 1 {
-		t.Errorf("%d connections are closed that are too many, want 1", closed)
+	if closed.Load() != 1 {
+		t.Errorf("%d connections are closed that are too many, want 1", closed.Load())
 	}
 	p.put(newConn(p, place{"http", "another"}, closing{n: &closed}))
-	if p.close(); closed != idlePerHost+2 {
-		t.Errorf("%d connections are closed, want all", closed)
+	if p.close(); closed.Load() != idlePerHost+2 {
+		t.Errorf("%d connections are closed, want all", closed.Load())
 	}
+}
+
+// What is idle is closed when its time is over, or within a quarter of it.
+func TestPoolIsTidied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keep = time.Minute
+		p := newPool(nil, nil)
+		p.keep = keep
+		var closed atomic.Int32
+		p.put(newConn(p, place{"http", "a"}, closing{n: &closed}))
+		time.Sleep(keep / 2)
+		p.put(newConn(p, place{"http", "b"}, closing{n: &closed}))
+		time.Sleep(keep/2 - time.Nanosecond)
+		synctest.Wait()
+		if closed.Load() != 0 {
+			t.Fatalf("%d connections are closed before their time", closed.Load())
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if closed.Load() != 1 {
+			t.Errorf("%d connections are closed, want the older one", closed.Load())
+		}
+		time.Sleep(keep / 2)
+		synctest.Wait()
+		if closed.Load() != 2 || p.tidy != nil {
+			t.Errorf("%d connections are closed, want both and no timer", closed.Load())
+		}
+		p.put(newConn(p, place{"http", "a"}, closing{n: &closed}))
+		if p.close(); closed.Load() != 3 {
+			t.Errorf("%d connections are closed, want what became idle just now, too", closed.Load())
+		}
+	})
 }
 
 // Requests with bodies that are not ready are for net/http's Transport.
