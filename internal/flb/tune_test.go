@@ -46,6 +46,24 @@ func TestPercent(t *testing.T) {
 	}
 }
 
+// What has changed little is not set: that stops all threads.
+func TestCollectionsAreLeftAlone(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	runtime.GC() // so that what is alive is known, and stays so
+	c := newCollection()
+	counts.Read(c.live)
+	p := percent(c.live[0].Value.Uint64())
+	for percent, want := range map[int]int{0: p, p - 1: p - 1, p + 1: p + 1, p / 2: p, p * 2: p} {
+		c.percent = percent
+		afterCollection(c)
+		runtime.SetFinalizer(c, nil)
+		if c.percent != want {
+			t.Errorf("%d in place of %d: set to %d, want %d", percent, p, c.percent, want)
+		}
+	}
+}
+
 // TestCollectionsFollowWhatIsAlive: with each collection the next one is set anew.
 func TestCollectionsFollowWhatIsAlive(t *testing.T) {
 	afterCollection(newCollection())

@@ -110,4 +110,7 @@ func TestSize(t *testing.T) {
 	if buf := make([]byte, 6000, 6600); &s.Grow(buf, 8)[0] != &buf[0] {
 		t.Error("what has room was copied")
 	}
+	if s.Full(10_000, 10_000); s.Load() != 10_000 {
+		t.Errorf("of as many bytes as may be: %d", s.Load())
+	}
 }
