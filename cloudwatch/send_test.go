@@ -683,7 +683,7 @@ func TestOneStreamFailsForGood(t *testing.T) {
 // ended, unless that takes long: then other streams get theirs.
 func TestWalkWaits(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(kind)", "concurrency", "4", "retry_budget", "5s", "http_request_timeout", "1s")
+	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(kind)", "concurrency", "4", "retry_budget", "5s", "http_request_timeout", "5s")
 	r.srv.Logs().CreateStream("g", "stuck")
 	r.srv.Logs().CreateStream("g", "well")
 	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.Hang, Target: "stuck"}))
