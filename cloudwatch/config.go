@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"aws-for-fluent-bit/internal/awsx"
@@ -51,7 +52,7 @@ type tag struct{ key, value string }
 // legal says whether CreateLogGroup takes the tag.
 func (t tag) legal() bool {
 	return utf8.RuneCountInString(t.key) <= maxTagKey && utf8.RuneCountInString(t.value) <= maxTagValue &&
-		tagText.Match(t.key) && tagText.Match(t.value) && !strings.HasPrefix(strings.ToLower(t.key), "aws:")
+		tagText(t.key) && tagText(t.value) && !strings.HasPrefix(strings.ToLower(t.key), "aws:")
 }
 
 // retentionDays are the values that PutRetentionPolicy takes.
@@ -72,7 +73,13 @@ const (
 // take as well. Whether there is such a key, and it may be used, the service knows.
 const kmsKeyARN = options.Pattern(`^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]+:[a-z]+/.+$`)
 
-const tagText = options.Pattern(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+// tagText says whether a tag's key or value has only characters that CreateLogGroup
+// takes. https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+func tagText(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.In(r, unicode.L, unicode.Z, unicode.N) && !strings.ContainsRune("_.:/=+-@", r)
+	})
+}
 
 // Check returns all that is wrong with the options that get gives. It starts
 // nothing, calls nobody, and asks for every option that the plugin has.

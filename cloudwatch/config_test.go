@@ -318,6 +318,7 @@ func TestOptionValues(t *testing.T) {
 		{"new_log_group_tags", strings.Repeat("ü", 128) + "=" + strings.Repeat("ü", 256), func(c config) any { return c.groupTags }, []tag{{strings.Repeat("ü", 128), strings.Repeat("ü", 256)}}},
 		{"new_log_group_tags", strings.Repeat("k=v,", 50), func(c config) any { return len(c.groupTags) }, 50},
 		{"new_log_group_tags", "a=b=c", func(c config) any { return c.groupTags }, []tag{{"a", "b=c"}}},
+		{"new_log_group_tags", "a 1_.:/+-@=ü 2_.:/=+-@", func(c config) any { return c.groupTags }, []tag{{"a 1_.:/+-@", "ü 2_.:/=+-@"}}},
 		{"http_request_timeout", "0", func(c config) any { return c.aws.Timeout }, 10 * time.Second},
 		{"endpoint", "logs.example.com:8443", func(c config) any { return c.aws.Endpoint }, "https://logs.example.com:8443"},
 		{"use_fips", "yes", func(c config) any { return c.aws.UseFIPS }, true},

@@ -3,8 +3,8 @@ package options
 import "regexp"
 
 // Pattern is a regular expression that an option's value is to match. It is compiled
-// for each use, which is once at start: compiled in advance, those of the three
-// plugins would be a twentieth of the memory that the library takes at rest, whether
+// where a value is checked, which is once for an output, and not kept: compiled in
+// advance, all of them would take memory for as long as the library is loaded, whether
 // or not there are such options.
 type Pattern string
 
