@@ -16,6 +16,7 @@ func EncodedLen(n int) int { return base64.StdEncoding.EncodedLen(n) }
 // dirty upper halves of AVX registers (BenchmarkEncode): it has one of them
 // between its first two for AVX.
 func Encode(dst, src []byte) {
-	n := blocks(dst, src)
-	base64.StdEncoding.Encode(dst[n/3*4:], src[n:])
+	if n := blocks(dst, src); n < len(src) {
+		base64.StdEncoding.Encode(dst[n/3*4:], src[n:])
+	}
 }

@@ -70,3 +70,18 @@ func BenchmarkEncode(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLengths is of records as they come, each of another length: what is left
+// behind the last whole block is taken by branches that nobody can foresee.
+func BenchmarkLengths(b *testing.B) {
+	for _, from := range []int{100, 900} {
+		src := make([]byte, from+64)
+		dst := make([]byte, EncodedLen(len(src)))
+		b.Run(fmt.Sprint(from), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(5, 6))
+			for b.Loop() {
+				Encode(dst, src[:from+int(r.Uint32()%64)])
+			}
+		})
+	}
+}

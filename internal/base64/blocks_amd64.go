@@ -2,24 +2,23 @@ package base64
 
 import "golang.org/x/sys/cpu"
 
-const (
-	blockBytes = 24 // that make 32 of base64
-	blockReads = 28 // that a block's two loads touch
-)
+const blockBytes = 24 // that make 32 of base64
 
-// blocks encodes as many whole blocks as it can, and returns how many bytes of src
-// they are. What is left is little, and the standard library's.
+// blocks encodes all whole groups of 3 bytes, if there are enough for a block, and
+// returns how many bytes of src they are.
 func blocks(dst, src []byte) int {
-	if !cpu.X86.HasAVX2 || len(src) < blockReads {
+	groups := len(src) / 3 * 3
+	if !cpu.X86.HasAVX2 || groups < blockBytes {
 		return 0
 	}
-	n := (len(src) - blockReads + blockBytes) / blockBytes
-	_ = dst[n*blockBytes/3*4-1]
-	encodeBlocks(&dst[0], &src[0], n)
-	return n * blockBytes
+	_ = dst[groups/3*4-1]
+	last := groups - blockBytes // its first groups may be the block's before it, too
+	encodeBlocks(&dst[0], &src[0], groups/blockBytes, &dst[last/3*4], &src[last])
+	return groups
 }
 
-// encodeBlocks encodes n blocks, at least one, by AVX2: see blocks_amd64.s.
+// encodeBlocks encodes n blocks, at least one, and then the last one, by AVX2: see
+// blocks_amd64.s.
 //
 //go:noescape
-func encodeBlocks(dst, src *byte, n int)
+func encodeBlocks(dst, src *byte, n int, lastDst, lastSrc *byte)

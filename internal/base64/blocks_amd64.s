@@ -3,11 +3,12 @@
 // Base64 by vector instructions, after Wojciech Muła and Daniel Lemire, "Faster
 // Base64 Encoding and Decoding Using AVX2 Instructions" (https://arxiv.org/abs/1704.00605).
 
-// Each 3 bytes a, b, c stand in a group of four as b a c b, from 12 bytes of either half.
+// Each 3 bytes a, b, c stand in a group of four as b a c b, from the first 12 bytes
+// of the lower half and the last 12 of the upper one.
 DATA spread<>+0(SB)/8, $0x0405030401020001
 DATA spread<>+8(SB)/8, $0x0a0b090a07080607
-DATA spread<>+16(SB)/8, $0x0405030401020001
-DATA spread<>+24(SB)/8, $0x0a0b090a07080607
+DATA spread<>+16(SB)/8, $0x0809070805060405
+DATA spread<>+24(SB)/8, $0x0e0f0d0e0b0c0a0b
 GLOBL spread<>(SB), RODATA|NOPTR, $32
 
 // The first and the third 6 bits of a group, and what shifts them right.
@@ -35,8 +36,8 @@ GLOBL upper<>(SB), RODATA|NOPTR, $1
 DATA digit<>+0(SB)/1, $51
 GLOBL digit<>(SB), RODATA|NOPTR, $1
 
-// func encodeBlocks(dst, src *byte, n int)
-TEXT ·encodeBlocks(SB), NOSPLIT, $0-24
+// func encodeBlocks(dst, src *byte, n int, lastDst, lastSrc *byte)
+TEXT ·encodeBlocks(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ n+16(FP), CX
@@ -53,7 +54,7 @@ TEXT ·encodeBlocks(SB), NOSPLIT, $0-24
 
 loop:
 	VMOVDQU     (SI), X0
-	VINSERTI128 $1, 12(SI), Y0, Y0
+	VINSERTI128 $1, 8(SI), Y0, Y0
 	VPSHUFB     Y4, Y0, Y0
 	VPAND       Y5, Y0, Y1
 	VPMULHUW    Y6, Y1, Y1
@@ -70,7 +71,10 @@ loop:
 	ADDQ        $24, SI
 	ADDQ        $32, DI
 	DECQ        CX
-	JNZ         loop
+	JGT         loop
+	MOVQ        lastDst+24(FP), DI // which leaves the flags alone
+	MOVQ        lastSrc+32(FP), SI
+	JEQ         loop
 
 	VZEROUPPER
 	RET
