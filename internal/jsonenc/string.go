@@ -9,9 +9,9 @@ import (
 )
 
 // slack is how much more room than the bytes still to come quoted needs: whole
-// words of 8 bytes are written, escapes are such words too, and the quotation
-// marks come on top.
-const slack = 24
+// words of 8 bytes are written, and blocks of 32, escapes are such words too, and
+// the quotation marks come on top.
+const slack = 40
 
 // quoted writes s as a string, in the form that e.q and e.mark ask for. s may
 // be the end of dst.
@@ -23,6 +23,9 @@ func (e *encoder) quoted(dst, s []byte) []byte {
 	j += e.q
 	dst[j] = '"' // stays only if mark is 1
 	j += e.mark
+	if len(s) >= blockBytes {
+		dst, j, s = e.blocks(dst, j, s, 0)
+	}
 	k := copyPlain(dst[j:], s, 0)
 	j += k
 	if k < len(s) {
@@ -91,6 +94,9 @@ func (e *encoder) unicode(dst, s []byte) []byte {
 	for len(s) > 0 {
 		j := len(dst)
 		dst = room(dst, len(s)+slack)
+		if len(s) >= blockBytes {
+			dst, j, s = e.blocks(dst, j, s, pass)
+		}
 		k := copyPlain(dst[j:], s, pass)
 		j += k
 		if s = s[k:]; len(s) > 0 {
@@ -122,8 +128,8 @@ func (e *encoder) escape(dst []byte, c byte) int {
 // s and 8 bytes more; what is written behind the bytes that count has no
 // meaning.
 //
-// This is where most of the time goes. It takes 8 bytes at a time, and copies
-// before it looks. The slices with three indexes are there for the compiler,
+// It takes 8 bytes at a time, and copies before it looks; blocks, where it can be
+// had, takes 32. The slices with three indexes are there for the compiler,
 // which then knows that most of them are within bounds.
 func copyPlain(dst, s []byte, pass uint64) int {
 	dst = dst[:len(s)+8]
