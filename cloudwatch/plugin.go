@@ -82,10 +82,11 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 	return p, nil
 }
 
-// Room is how many bytes of chunks are worth having under way at a time: of most
-// flushes one call is, so it takes many flushes. With less, four workers are slower
-// where answers take 50 ms (make bench-peers CASES=kubernetes:4:50).
-func (*Plugin) Room() int { return 24 << 20 }
+// Room is how many flushes are worth having under way at a time, and with how many
+// bytes of chunks: of most flushes one call is, on a connection of its own, so it
+// takes many. With fewer bytes, four workers are slower where answers take 50 ms
+// (make bench-peers CASES=kubernetes:4:50).
+func (*Plugin) Room() (flushes, bytes int) { return 64, 24 << 20 }
 
 // Close ends the instance. No flush may be under way.
 func (p *Plugin) Close() {

@@ -42,8 +42,9 @@ type Output interface {
 	Flush(delivery.Chunk) delivery.Result
 	Close()
 
-	// Room is how many bytes of chunks may be under way at a time.
-	Room() int
+	// Room is how many flushes may be under way at a time, and with how many bytes
+	// of chunks.
+	Room() (flushes, bytes int)
 }
 
 // keeper is an output that may keep what is given up.
@@ -189,7 +190,9 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 	if err != nil {
 		return nil, err
 	}
-	return &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters, queue: queue{most: out.Room()}}, nil
+	in = &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}
+	in.queue.most, in.queue.bytes = out.Room()
+	return in, nil
 }
 
 // keysOf returns the names of the options that an instance's section has, nil

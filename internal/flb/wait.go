@@ -134,24 +134,21 @@ func (w *loops) wakeAll(tick *time.Ticker) {
 	}
 }
 
-// maxFlushes is how many of an instance's flushes may be under way at a time.
-// Fluent Bit hands over all the chunks it has.
-const maxFlushes = 64
-
 // queue has an instance's flushes wait for room, and for those before them: the
 // chunks of one tag are delivered in their order if the instance has one thread.
 // With more of them Fluent Bit hands the chunks out in turn, and there is no order
 // to keep. It is safe for concurrent use.
 type queue struct {
-	most int // bytes of chunks; the requests that are made of them take about as much
+	most  int // flushes under way at a time: Fluent Bit hands over all the chunks it has
+	bytes int // of their chunks; the requests that are made of them take about as much
 
 	mu      sync.Mutex
 	loop    unsafe.Pointer    // the one of the thread that came first
 	threads bool              // it is not the only one
 	last    map[string]*place // by tag; empty with several threads
 	line    []*place          // that wait for room, as they came
-	flushes int               // that have room, as bytes
-	bytes   int
+	flushes int               // that have room
+	taken   int               // bytes of their chunks
 }
 
 // place is one flush among those of its tag.
@@ -205,11 +202,11 @@ func (q *queue) enter(p *place) bool {
 }
 
 func (q *queue) take(p *place) bool {
-	if q.flushes > 0 && (q.flushes >= maxFlushes || q.bytes+p.bytes > q.most) {
+	if q.flushes > 0 && (q.flushes >= q.most || q.taken+p.bytes > q.bytes) {
 		return false
 	}
 	q.flushes++
-	q.bytes += p.bytes
+	q.taken += p.bytes
 	return true
 }
 
@@ -218,12 +215,12 @@ func (q *queue) leave(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.flushes--
-	q.bytes -= p.bytes
+	q.taken -= p.bytes
 	if q.last[p.tag] == p {
 		delete(q.last, p.tag)
 	}
 	close(p.left)
-	for i := 0; i < len(q.line) && q.flushes < maxFlushes; {
+	for i := 0; i < len(q.line) && q.flushes < q.most; {
 		next := q.line[i]
 		if !q.take(next) {
 			i++

@@ -37,7 +37,7 @@ func TestQueueOfThreads(t *testing.T) {
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const mb = 1 << 20
-		q := &queue{most: 12 * mb}
+		q := &queue{most: 64, bytes: 12 * mb}
 		var mu sync.Mutex
 		began := make(map[int]bool)
 		places := make(map[int]*place)
@@ -83,20 +83,20 @@ func TestQueue(t *testing.T) {
 		running(1, 2, 3, 4, 5)
 		q.leave(places[3])
 		q.leave(places[5])
-		if len(q.last) != 0 || q.flushes != 0 || q.bytes != 0 {
-			t.Errorf("left are %d tags, %d flushes, %d bytes", len(q.last), q.flushes, q.bytes)
+		if len(q.last) != 0 || q.flushes != 0 || q.taken != 0 {
+			t.Errorf("left are %d tags, %d flushes, %d bytes", len(q.last), q.flushes, q.taken)
 		}
 		start(6, "a", 100*mb) // more than there ever is room for, but alone
 		running(1, 2, 3, 4, 5, 6)
 		q.leave(places[6])
-		for i := range maxFlushes + 1 {
+		for i := range q.most + 1 {
 			start(10+i, string(rune('A'+i)), 0)
 		}
 		synctest.Wait()
-		if len(began) != 6+maxFlushes {
+		if len(began) != 6+q.most {
 			t.Errorf("%d flushes at a time", len(began)-6)
 		}
-		for range maxFlushes + 1 {
+		for range q.most + 1 {
 			synctest.Wait()
 			for i := range began {
 				if places[i] != nil && i >= 10 {
@@ -116,7 +116,7 @@ func TestQueue(t *testing.T) {
 // does not.
 func TestQueueLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{most: 10}
+		q := &queue{most: 64, bytes: 10}
 		var mu sync.Mutex
 		var began []int
 		var places []*place
@@ -149,8 +149,8 @@ func TestQueueLine(t *testing.T) {
 		check(0, 3, 4, 1, 2)
 		q.leave(places[1])
 		q.leave(places[2])
-		if q.flushes != 0 || q.bytes != 0 || len(q.line) != 0 {
-			t.Errorf("left are %d flushes, %d bytes, %d in line", q.flushes, q.bytes, len(q.line))
+		if q.flushes != 0 || q.taken != 0 || len(q.line) != 0 {
+			t.Errorf("left are %d flushes, %d bytes, %d in line", q.flushes, q.taken, len(q.line))
 		}
 	})
 }

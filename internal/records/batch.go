@@ -46,6 +46,7 @@ func (w *Wire) filled(b *batch) { w.full.Full(len(b.body), maxPooled) }
 // record by record; the batch owns it.
 type batch struct {
 	wire    *Wire
+	spares  *spare.List[*batch] // where it goes when it is free
 	body    []byte
 	entries []entry
 	indexes []int // the chunk's record indexes of all entries
@@ -60,16 +61,20 @@ type batch struct {
 	share float64          // of its records that were refused; 0: it was not answered for each
 }
 
-var pool spare.List[*batch]
+// Batches of flushes, and those of the calls that flushes share: these are large,
+// and would with time make all others so, of which there may be hundreds.
+var pool, shared spare.List[*batch]
 
 // maxPooled is how many bytes of buffers are kept for reuse, for each batch and
 // each Writer.
 const maxPooled = 8 << 20
 
-func newBatch(wire *Wire) *batch {
-	b, ok := pool.Get()
+func newBatch(wire *Wire) *batch { return newBatchOf(&pool, wire) }
+
+func newBatchOf(spares *spare.List[*batch], wire *Wire) *batch {
+	b, ok := spares.Get()
 	if !ok {
-		b = new(batch)
+		b = &batch{spares: spares}
 	}
 	b.wire = wire
 	b.body = append(b.body[:0], wire.Head...)
@@ -82,7 +87,7 @@ func newBatch(wire *Wire) *batch {
 // Free gives the batch back; nothing may use it or its body any more.
 func (b *batch) Free() {
 	if cap(b.body) <= maxPooled {
-		pool.Put(b)
+		b.spares.Put(b)
 	}
 }
 

@@ -101,10 +101,12 @@ func (o *Output) service(k *Kind, c *Config, stream string) *Service {
 	}
 }
 
-// Room is how many bytes of chunks are worth having under way at a time: the calls
-// of a flush go side by side, so it takes few flushes to have enough of them. More
-// raises the peak, and makes nothing faster (make bench-peers CASES=kubernetes:4:50).
-func (*Output) Room() int { return 16 << 20 }
+// Room is how many flushes are worth having under way at a time, and with how many
+// bytes of chunks. Small chunks share calls, so the more of them there are at a time
+// the fewer calls they take (make bench-peers CASES=trickle:1:50). Of large ones the
+// calls of a flush go side by side, so it takes few flushes to have enough of them:
+// more bytes raise the peak, and make nothing faster (CASES=kubernetes:4:50).
+func (*Output) Room() (flushes, bytes int) { return 256, 16 << 20 }
 
 // Close ends the instance. No flush may be under way.
 func (o *Output) Close() {

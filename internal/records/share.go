@@ -133,7 +133,7 @@ func (s *Service) putAll(ctx context.Context, group *group) outcome {
 	if len(group.members) == 1 {
 		return s.put(ctx, group.members[0].batch)
 	}
-	all := newBatch(group.members[0].batch.wire)
+	all := newBatchOf(&shared, group.members[0].batch.wire)
 	for _, m := range group.members {
 		all.add(m.batch, m.batch.entries)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // crowd is a service whose first call hangs until it is let go, and flushes that
@@ -243,6 +244,36 @@ func TestFlushesShareACall(t *testing.T) {
 		}
 		c.wantCounters(map[delivery.Counter]int{delivery.Requests: 2, delivery.Bytes: bytes, delivery.Resent: 0, delivery.Failed: 0})
 	})
+}
+
+// TestSharedCallsHaveTheirOwnBatches: the batch of a shared call is no flush's next
+// one, or with time the hundreds that there may be would all have a full call's body.
+func TestSharedCallsHaveTheirOwnBatches(t *testing.T) {
+	taken := func(from *spare.List[*batch]) (bodies []int) {
+		for b, ok := from.Get(); ok; b, ok = from.Get() {
+			bodies = append(bodies, cap(b.body))
+		}
+		return bodies
+	}
+	taken(&pool)
+	taken(&shared)
+	c := newCrowd(t, asJSON, nil)
+	c.Limits.Bytes = 1 << 20
+	text := strings.Repeat("x", 10_000)
+	flushes := []oneFlush{c.first()}
+	for i := range 9 {
+		flushes = append(flushes, c.join(i+1, fmt.Sprint("flush", i), text))
+	}
+	c.release()
+	c.want(delivery.OK, flushes...)
+	c.wantCall(9)
+	if bodies := taken(&shared); len(bodies) != 1 || bodies[0] < 90_000 {
+		t.Errorf("bodies of shared calls have %d bytes, want one of at least 90,000", bodies)
+	}
+	bodies := taken(&pool)
+	if len(bodies) != 10 || slices.Max(bodies) > 30_000 {
+		t.Errorf("bodies of flushes have %d bytes, want ten of at most 30,000", bodies)
+	}
 }
 
 // TestLoneFlushGoesAtOnce: it waits for nobody, takes no more memory than if there
