@@ -35,6 +35,7 @@ type result struct {
 	// over the rounds.
 	CPU, Ratio        float64
 	Rounds            []float64 // CPU of each
+	Own, OwnRatio     float64   // the same of all threads but the pipeline's, without null's; 0: not known
 	NullCPU, NullPeak float64
 	Wall, Peak        float64 // seconds until the last record was acknowledged; MB
 	Requests          float64 // median, too
@@ -53,7 +54,7 @@ type round map[string]figures
 
 func summarize(c caseOf, service, kind string, rounds []round) result {
 	r := result{Case: c.String(), Shape: c.shape, Workers: c.workers, Latency: c.latency, Service: service, Plugin: kind}
-	var ratios, walls, peaks, nulls, nullPeaks, requests, bodies, wires []float64
+	var ratios, owns, ownRatios, walls, peaks, nulls, nullPeaks, requests, bodies, wires []float64
 	for _, runs := range rounds {
 		mine, ok := runs[kind]
 		null, nullOK := runs[kindNull]
@@ -65,6 +66,12 @@ func summarize(c caseOf, service, kind string, rounds []round) result {
 		if base, ok := runs[kindC]; ok && base.CPU > null.CPU {
 			ratios = append(ratios, cpu/(base.CPU-null.CPU))
 		}
+		if mine.Own > 0 {
+			owns = append(owns, mine.Own)
+			if base := runs[kindC]; base.Own > 0 {
+				ownRatios = append(ownRatios, mine.Own/base.Own)
+			}
+		}
 		walls, peaks = append(walls, mine.Wall), append(peaks, mine.Peak)
 		nulls, nullPeaks = append(nulls, null.CPU), append(nullPeaks, null.Peak)
 		requests = append(requests, float64(mine.Requests))
@@ -72,6 +79,7 @@ func summarize(c caseOf, service, kind string, rounds []round) result {
 		r.Records, r.Others = mine.Records, mine.Others
 	}
 	r.CPU, r.Ratio, r.Wall, r.Peak = median(r.Rounds), median(ratios), median(walls), median(peaks)
+	r.Own, r.OwnRatio = median(owns), median(ownRatios)
 	r.NullCPU, r.NullPeak = median(nulls), median(nullPeaks)
 	r.Requests, r.Bytes, r.Wire = median(requests), median(bodies), median(wires)
 	return r
@@ -143,14 +151,14 @@ func printReport(w io.Writer, r report) {
 		if one.Case != last {
 			t.Flush()
 			fmt.Fprintf(w, "\n%s\n", one.Case)
-			fmt.Fprintln(t, "service\tplugin\tCPU s over null\tof C's\twall s\tpeak MB\tof C's\trequests\tof C's\tMB on the wire\trecords\t")
+			fmt.Fprintln(t, "service\tplugin\tCPU s over null\tof C's\tCPU s of its threads\tof C's\twall s\tpeak MB\tof C's\trequests\tof C's\tMB on the wire\trecords\t")
 			last = one.Case
 		}
 		base := r.find(caseOf{one.Shape, one.Workers, one.Latency}, one.Service, kindC)
 		if base == nil {
 			base = new(result)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%.1f\t%.0f\t%s\t%.0f\t%s\t%.1f\t%d\t\n", one.Service, label(one.Plugin), one.CPU, ratio(one.Ratio, 1), one.Wall,
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%s\t%s\t%.1f\t%.0f\t%s\t%.0f\t%s\t%.1f\t%d\t\n", one.Service, label(one.Plugin), one.CPU, ratio(one.Ratio, 1), known(one.Own), ratio(one.OwnRatio, 1), one.Wall,
 			one.Peak, ratio(one.Peak, base.Peak), one.Requests, ratio(one.Requests, base.Requests), one.Wire/1e6, one.Records)
 	}
 	t.Flush()
@@ -172,6 +180,14 @@ func printReport(w io.Writer, r report) {
 			fmt.Fprintf(w, "FAILED: idle, %s: %s\n", label(i.Plugin), i.Failed)
 		}
 	}
+}
+
+// known is a figure that there may be none of.
+func known(n float64) string {
+	if n == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", n)
 }
 
 // ratio is a figure's to that of the C plugin.

@@ -27,8 +27,8 @@ func TestMedian(t *testing.T) {
 }
 
 func run3(cpu ...float64) round {
-	return round{kindNull: {CPU: cpu[0], Peak: 10}, kindC: {CPU: cpu[1], Peak: 20, totals: totals{Requests: 10, Wire: 1000}},
-		kindOurs: {CPU: cpu[2], Wall: cpu[2], Peak: 30, totals: totals{Requests: 5, Records: 1_000_000, Bytes: 800, Wire: 900}}}
+	return round{kindNull: {CPU: cpu[0], Peak: 10}, kindC: {CPU: cpu[1], Own: cpu[1], Peak: 20, totals: totals{Requests: 10, Wire: 1000}},
+		kindOurs: {CPU: cpu[2], Own: cpu[2], Wall: cpu[2], Peak: 30, totals: totals{Requests: 5, Records: 1_000_000, Bytes: 800, Wire: 900}}}
 }
 
 var shown = caseOf{"kubernetes", 1, 0}
@@ -37,7 +37,7 @@ var shown = caseOf{"kubernetes", 1, 0}
 func TestSummarize(t *testing.T) {
 	rounds := []round{run3(1, 3, 2), run3(1, 5, 2), run3(2, 4, 4)}
 	r := summarize(shown, "kinesis", kindOurs, rounds)
-	if r.CPU != 1 || r.Ratio != 0.5 || r.Wall != 2 || r.Peak != 30 || r.Requests != 5 || r.Bytes != 800 || r.Wire != 900 || r.Records != 1_000_000 || r.NullCPU != 1 || r.NullPeak != 10 || len(r.Rounds) != 3 {
+	if r.CPU != 1 || r.Ratio != 0.5 || r.Own != 2 || r.OwnRatio != 2./3 || r.Wall != 2 || r.Peak != 30 || r.Requests != 5 || r.Bytes != 800 || r.Wire != 900 || r.Records != 1_000_000 || r.NullCPU != 1 || r.NullPeak != 10 || len(r.Rounds) != 3 {
 		t.Errorf("got %+v", r)
 	}
 	if r := summarize(shown, "kinesis", kindC, rounds); r.Ratio != 1 || r.CPU != 2 {
@@ -47,6 +47,14 @@ func TestSummarize(t *testing.T) {
 	delete(rounds[1], kindOurs) // no figure in this one
 	if r := summarize(shown, "kinesis", kindOurs, rounds); r.Ratio != 1 || r.CPU != 1.5 || len(r.Rounds) != 2 {
 		t.Errorf("with failures: %+v", r)
+	}
+	withoutOwn := run3(1, 3, 2)
+	for kind, f := range withoutOwn {
+		f.Own = 0
+		withoutOwn[kind] = f
+	}
+	if r := summarize(shown, "kinesis", kindOurs, []round{withoutOwn, run3(1, 4, 2)}); r.Own != 2 || r.OwnRatio != 0.5 || len(r.Rounds) != 2 {
+		t.Errorf("with a round of which the threads are not known: %+v", r)
 	}
 	rounds = []round{run3(1, 1, 2)} // the C plugin took no more than null
 	if r := summarize(shown, "kinesis", kindOurs, rounds); r.Ratio != 0 || math.IsNaN(r.CPU) {
@@ -72,8 +80,8 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"commit abc, 100 records of 0.9 KB, 1 rounds, on 2 cores of a CPU, Linux 6.1, Fluent Bit 5.1.1, go1.26",
 		"kubernetes records, workers 1, answers after 0 ms\n",
-		"kinesis aws-for-fluent-bit 1.00 0.50 2.0 30 1.50 5 0.50 0.0 1000000\n",
-		"kinesis other-kinesis.so 0.00 – 0.0 0 – 0 – 0.0 0\n",
+		"kinesis aws-for-fluent-bit 1.00 0.50 2.00 0.67 2.0 30 1.50 5 0.50 0.0 1000000\n",
+		"kinesis other-kinesis.so 0.00 – – – 0.0 0 – 0 – 0.0 0\n",
 		"aws-for-fluent-bit 9.2 8.0 0.0\n",
 		"FAILED: other-kinesis.so, kinesis, big records, workers 4, answers after 50 ms: delivered 1 of 2 records\n",
 		"FAILED: idle, others: it ended\n",
@@ -220,5 +228,31 @@ func TestMemory(t *testing.T) {
 	}
 	if _, err := memory(-1, "status", "VmHWM"); err == nil {
 		t.Error("there is a process -1")
+	}
+}
+
+func TestOwnCPU(t *testing.T) {
+	tasks := t.TempDir()
+	for id, thread := range map[string][2]string{
+		"1": {"fluent-bit", "250000000 1 2"}, "2": {pipelineThread, "9000000000 1 2"}, "3": {"flb-out-kinesis", "1500000000 3 4"},
+		"4": {"odd", ""}, // has ended meanwhile
+	} {
+		if err := os.Mkdir(filepath.Join(tasks, id), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range []string{"comm", "schedstat"} {
+			if err := os.WriteFile(filepath.Join(tasks, id, name), []byte(thread[i]+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := ownCPU(tasks); got != 1.75 {
+		t.Errorf("got %v s, want 1.75", got)
+	}
+	if got := ownCPU(filepath.Join(tasks, "none")); got != 0 {
+		t.Errorf("of no process: %v s", got)
+	}
+	if own := ownCPU("/proc/self/task"); own <= 0 {
+		t.Errorf("of this process: %v s", own)
 	}
 }

@@ -16,6 +16,7 @@ import (
 // figures are what one run took.
 type figures struct {
 	CPU  float64 // seconds of user and system time of the whole process
+	Own  float64 // of them those of all threads but the pipeline's, see ownCPU; 0: not known
 	Wall float64 // seconds until the last record was acknowledged; of null, until the end
 	Peak float64 // MB of resident memory
 	totals
@@ -153,6 +154,30 @@ func (s *shipper) cpu() float64 {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
+// pipelineThread is what Fluent Bit calls the thread that reads, parses and hands out
+// chunks (src/flb_lib.c). Its cost for the same records differs from run to run by
+// more than outputs differ from each other.
+const pipelineThread = "flb-pipeline"
+
+// ownCPU is the CPU seconds of a process' threads but the pipeline's, by a folder as
+// /proc/PID/task; 0 where the kernel does not say. A thread that has ended before is
+// not in it: the outputs' do not.
+func ownCPU(tasks string) (seconds float64) {
+	threads, _ := filepath.Glob(filepath.Join(tasks, "*"))
+	for _, thread := range threads {
+		name, err := os.ReadFile(filepath.Join(thread, "comm"))
+		if err != nil || strings.TrimSpace(string(name)) == pipelineThread {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join(thread, "schedstat"))
+		var ns float64
+		if _, scanErr := fmt.Sscan(string(stat), &ns); err == nil && scanErr == nil {
+			seconds += ns / 1e9
+		}
+	}
+	return seconds
+}
+
 const (
 	pollEvery = 100 * time.Millisecond
 	// stuckAfter is how long a plugin may go without getting a record across. A
@@ -163,9 +188,10 @@ const (
 var errStuck = errors.New("no record went across any more")
 
 // watch waits until the sink has all records, or fluent-bit has ended, and returns
-// its peak memory in MB. That is read from the running process: what the kernel
-// says of one that has ended counts its parent's memory at the fork too.
-func (s *shipper) watch(to *sink, want int64) (peak float64, err error) {
+// its peak memory in MB, and the CPU seconds of an output's threads. They are read
+// from the running process: what the kernel says of one that has ended counts its
+// parent's memory at the fork too.
+func (s *shipper) watch(to *sink, want int64) (peak, own float64, err error) {
 	var last totals
 	moved := time.Now()
 	look := func() {
@@ -177,7 +203,7 @@ func (s *shipper) watch(to *sink, want int64) (peak float64, err error) {
 		look()
 		select {
 		case <-s.done:
-			return peak, nil
+			return peak, 0, nil
 		case <-time.After(pollEvery):
 		}
 		if to == nil {
@@ -185,16 +211,16 @@ func (s *shipper) watch(to *sink, want int64) (peak float64, err error) {
 		}
 		now, err := to.now()
 		if err != nil {
-			return peak, err
+			return peak, 0, err
 		}
 		if now.Records >= want {
 			look()
-			return peak, nil
+			return peak, ownCPU(fmt.Sprintf("/proc/%d/task", s.cmd.Process.Pid)), nil
 		}
 		if now.Records != last.Records {
 			last, moved = now, time.Now()
 		} else if time.Since(moved) > stuckAfter {
-			return peak, errStuck
+			return peak, 0, errStuck
 		}
 	}
 }
@@ -234,9 +260,12 @@ func (b *benchmark) ship(ctx context.Context, p plugin, c caseOf) (f figures, er
 		}
 		to, want = nil, 0
 	}
-	peak, watchErr := s.watch(to, want)
+	peak, own, watchErr := s.watch(to, want)
 	err = errors.Join(err, watchErr, s.end(), ctx.Err())
-	f.CPU, f.Peak, f.Wall = s.cpu(), peak, time.Since(s.started).Seconds()
+	f.CPU, f.Own, f.Peak, f.Wall = s.cpu(), own, peak, time.Since(s.started).Seconds()
+	if c.workers == 0 && p.kind != kindCDefault {
+		f.Own = 0 // the output runs on the pipeline's thread
+	}
 	if to == nil {
 		return f, err
 	}
