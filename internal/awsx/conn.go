@@ -29,7 +29,7 @@ func dialTLS(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
 		}
 		own := config.Clone()
 		own.ServerName = host
-		c := tls.Client(plain, own)
+		c := tls.Client(&tlsRecords{Conn: plain}, own)
 		shaking, cancel := context.WithTimeoutCause(ctx, limit, errHandshake)
 		defer cancel()
 		if err := c.HandshakeContext(shaking); err != nil {
@@ -68,6 +68,7 @@ var errHeadTooLarge = fmt.Errorf("the head of the answer is larger than %d bytes
 type conn struct {
 	net.Conn
 	under net.Conn        // without TLS
+	tls   *tlsRecords     // that is it; nil: there is no TLS
 	raw   syscall.RawConn // of that; nil: it has none
 	pool  *pool
 	to    place
@@ -92,6 +93,7 @@ func newConn(p *pool, to place, with net.Conn) *conn {
 	c := &conn{Conn: with, under: with, pool: p, to: to}
 	if t, ok := with.(*tls.Conn); ok {
 		c.under = t.NetConn()
+		c.tls, _ = c.under.(*tlsRecords)
 	}
 	if s, ok := c.under.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn() // it fails for a closed one: then nothing is sent either
@@ -193,10 +195,26 @@ func (w *requestWriter) ReadFrom(r io.Reader) (int64, error) {
 		w.head = append(w.head, rest...)
 		return body.took(w.write(w.head) - head), w.fault
 	}
-	if w.write(w.head); w.fault != nil {
-		return 0, w.fault
+	return body.took(w.writeLarge(rest)), w.fault
+}
+
+// writeLarge writes the head and a body from where it lies, and returns how much of
+// the body, 0 if that is not known.
+func (w *requestWriter) writeLarge(body []byte) (n int) {
+	if w.tls == nil {
+		if w.write(w.head); w.fault != nil {
+			return 0
+		}
+		return w.write(body)
 	}
-	return body.took(w.write(rest)), w.fault
+	w.tls.hold()
+	if w.write(w.head); w.fault == nil {
+		n = w.write(body)
+	}
+	if err := w.tls.release(w.fault == nil); err != nil {
+		n, w.fault = 0, err
+	}
+	return n
 }
 
 func (w *requestWriter) write(p []byte) (n int) {
