@@ -35,7 +35,7 @@ type result struct {
 	// over the rounds.
 	CPU, Ratio        float64
 	Rounds            []float64 // CPU of each
-	Own, OwnRatio     float64   // the same of all threads but the pipeline's, without null's; 0: not known
+	Own, OwnRatio     float64   // CPU seconds of all threads but the pipeline's, from which null's are not taken; 0: not known
 	NullCPU, NullPeak float64
 	Wall, Peak        float64 // seconds until the last record was acknowledged; MB
 	Requests          float64 // median, too
