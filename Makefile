@@ -59,7 +59,7 @@ clean: ## remove what was built
 # says how many tests stood behind an ok.
 COUNT     := go run ./internal/testcount
 PURE       = $$(go list ./... | grep -v -E '/internal/(flb|host)|/demo$$|^aws-for-fluent-bit$$')
-RACE      ?= ./internal/delivery ./internal/records ./internal/awsx ./cloudwatch ./kinesis ./firehose
+RACE      ?= ./internal/delivery ./internal/digest ./internal/records ./internal/awsx ./cloudwatch ./kinesis ./firehose
 FUZZTIME  ?= 30s
 BENCH     ?= .
 BENCHTIME ?= 1s

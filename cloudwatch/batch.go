@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/digest"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/spare"
 )
@@ -48,7 +48,7 @@ type batch struct {
 	metrics   bool  // an event is a document of the embedded metric format
 	memo      jsonenc.Memo
 	asIs      bool // the body is sent as it is, and hashed while it is being written
-	digest    awsx.Digest
+	digest    digest.Digest
 }
 
 // pool keeps batches with their buffers. A typical one ends at the call's limit.

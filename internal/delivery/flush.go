@@ -193,6 +193,9 @@ func (f *Flush) Wait(paces ...*Pace) bool {
 	return true
 }
 
+// Bytes is the size of the chunk.
+func (f *Flush) Bytes() int { return len(f.chunk.Data) }
+
 // Record counts the next record of the chunk and returns its index. fresh is
 // false when an earlier flush has settled it: then it is to be left alone.
 func (f *Flush) Record() (i int, fresh bool) {

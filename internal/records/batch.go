@@ -5,10 +5,11 @@ package records
 
 import (
 	"slices"
+	"sync/atomic"
 
-	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/base64"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/digest"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/spare"
 )
@@ -36,11 +37,15 @@ type Wire struct {
 	Head []byte // the request up to and with what opens its list of records
 	CBOR bool
 
-	full spare.Size // of bodies that had no room for a further record
+	full spare.Size   // of bodies that had no room for a further record
+	last atomic.Int64 // bytes of the last such batch, as Limits count them; 0: there was none
 }
 
 // filled hears of a batch that had no room for a further record.
-func (w *Wire) filled(b *batch) { w.full.Full(len(b.body), maxPooled) }
+func (w *Wire) filled(b *batch) {
+	w.full.Full(len(b.body), maxPooled)
+	w.last.Store(int64(b.bytes))
+}
 
 // batch is one call in the making. Its body is the request's own bytes, written
 // record by record; the batch owns it.
@@ -52,7 +57,9 @@ type batch struct {
 	indexes []int // the chunk's record indexes of all entries
 	bytes   int
 
-	digest awsx.Digest
+	digest digest.Digest
+	waits  bool   // it is hashed beside the next batch
+	beside *batch // the one that has waited for this one; nil: none
 
 	alone bool // it shares its calls with no other batch, see gather
 
@@ -81,6 +88,7 @@ func newBatchOf(spares *spare.List[*batch], wire *Wire) *batch {
 	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
 	b.last, b.share, b.alone = delivery.Verdict{}, 0, false
 	b.digest.Reset()
+	b.waits, b.beside = false, nil
 	return b
 }
 
@@ -124,7 +132,12 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 		b.body = appendJSON(b.body, data, key)
 	}
 	b.close(start, size, indexes)
-	b.digest.Add(b.body)
+	switch {
+	case b.beside != nil:
+		digest.AddPair(&b.digest, b.body, &b.beside.digest, b.beside.body)
+	case !b.waits:
+		b.digest.Add(b.body)
+	}
 	return true
 }
 

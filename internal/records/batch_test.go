@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"aws-for-fluent-bit/internal/awslocal"
-	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/digest"
 )
 
 var (
@@ -121,7 +121,7 @@ func TestBatch(t *testing.T) {
 				left.Free()
 				b = right
 			default:
-				m := model{data: string(random(r, []int{r.IntN(50), awsx.DigestPiece}[r.IntN(20)/19]))}
+				m := model{data: string(random(r, []int{r.IntN(50), digest.Piece}[r.IntN(20)/19]))}
 				var key []byte
 				if r.IntN(3) > 0 {
 					m.key = fmt.Sprintf("\"key\\ %d\n", r.IntN(100))

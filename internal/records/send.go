@@ -10,6 +10,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/digest"
 )
 
 // Service is how an output instance reaches its service. All of it is set
@@ -73,6 +74,8 @@ type Sender struct {
 	wire    *Wire
 	flush   *delivery.Flush
 	open    *batch
+	first   *batch      // a full one, of which open is hashed beside; nil: none
+	filled  int         // bytes of the batches that were full
 	queue   chan *batch // full ones; nil until there is one
 	senders int         // goroutines that take from it
 	wait    sync.WaitGroup
@@ -97,24 +100,59 @@ func (s *Service) NewSender(f *delivery.Flush) *Sender {
 // within the service's limit for one.
 func (w *Sender) Add(data, key []byte, indexes ...int) {
 	if w.open == nil {
-		w.open = newBatch(w.wire)
+		w.begin()
 	}
 	if w.open.tryAdd(w.s.Limits, data, key, indexes) {
 		return
 	}
 	full := w.open
 	w.wire.filled(full)
-	w.open = newBatch(w.wire)
+	w.filled += full.bytes
+	if w.first = nil; full.waits {
+		w.first = full
+	}
+	w.begin()
 	w.open.tryAdd(w.s.Limits, data, key, indexes)
 	w.flush.CountIn()
 	w.bill(full)
-	w.enqueue(full)
+	switch first := full.beside; {
+	case full.waits:
+	case first == nil:
+		w.enqueue(full)
+	case w.s.Concurrency == 1:
+		w.enqueue(first)
+		w.enqueue(full)
+	default: // most of what was written last is in the processor's caches
+		w.enqueue(full)
+		w.enqueue(first)
+	}
+}
+
+// begin opens a batch: one that is hashed beside the full one before it, or that
+// is to wait for the next one, or neither.
+func (w *Sender) begin() {
+	w.open = newBatch(w.wire)
+	w.open.beside = w.first
+	w.open.waits = w.first == nil && w.pairs()
+}
+
+// maxPaired is the most bytes of a batch that waits for the next one: more are out
+// of the processor's caches by then, and are memory for each flush.
+const maxPaired = 1 << 20
+
+// pairs says whether the batch that is to be opened will be full, and then another
+// one at least half full, going by the last full one and by what is left of the
+// chunk. What is sent of a record may be less than that: then a batch waits in vain,
+// and is hashed when it is sent.
+func (w *Sender) pairs() bool {
+	full := int(w.wire.last.Load())
+	return digest.Piece <= full && full <= maxPaired && w.flush.Bytes()-w.filled >= full+full/2 && digest.Pairs()
 }
 
 // enqueue hands a full batch to a goroutine that sends: to one that has nothing to
 // do, else to a new one. It blocks while as many as may be are busy, which bounds
-// the memory of a flush: at most two batches for each call under way, left, and
-// the one that is being filled.
+// the memory of a flush: at most two batches for each call under way, left, the one
+// that is being filled, and the one that it is hashed beside.
 func (w *Sender) enqueue(b *batch) {
 	if w.queue == nil {
 		w.queue = make(chan *batch)
@@ -144,6 +182,9 @@ func (w *Sender) Finish() {
 	w.flush.CountIn()
 	if w.open != nil {
 		w.bill(w.open)
+	}
+	if w.first != nil {
+		w.enqueue(w.first)
 	}
 	if w.queue == nil {
 		if w.open != nil { // the common case: one batch in all needs no goroutine

@@ -2,6 +2,7 @@ package records
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/digest"
 	"aws-for-fluent-bit/internal/options"
 )
 
@@ -660,4 +662,135 @@ func TestEmptyFlush(t *testing.T) {
 		t.Errorf("got %v", r)
 	}
 	f.account(t, 0, 0, 0)
+}
+
+// paired is a fake with batches of so many records, of which the last full one had
+// so many bytes.
+func paired(t *testing.T, concurrency, records, last int, answer put) *fake {
+	t.Helper()
+	if !digest.Pairs() {
+		t.Skip("SKIP: this processor has no instructions for SHA-256, or Go is to use no others than its own")
+	}
+	f := newFake(t, concurrency, "5s", answer)
+	f.JSON = &Wire{Head: asJSON.Head}
+	f.JSON.last.Store(int64(last))
+	f.Limits = Limits{Records: records, Bytes: 16 << 20}
+	return f
+}
+
+// TestPairs: a batch waits for the next one where that is sure to come, and is
+// likely to be half full.
+func TestPairs(t *testing.T) {
+	const size, records = 8 << 10, 4 // of a record, and in a batch
+	const full = records * size
+	for _, tt := range []struct {
+		last, chunk, n int
+		want           string
+	}{
+		{full, 4 * full, 16, "waits, beside, waits, beside"},
+		{full, 4*full - full/2, 14, "waits, beside, waits, beside"},
+		{full, 4*full - full/2 - 1, 14, "waits, beside, alone, alone"},
+		{full, 2 * full, 8, "waits, beside"},
+		{full, full + full/2 - 1, 6, "alone, alone"},
+		{full, 9 * full, 3, "waits"}, // not as much is sent of the chunk as it has
+		{full, 9 * full, 4, "waits"}, // and the batch is full
+		{full, 9 * full, 10, "waits, beside, waits"},
+		{0, 4 * full, 9, "alone, waits, beside"}, // nothing is known before there was a full one
+		{digest.Piece, 4 * full, 4, "waits"},
+		{digest.Piece - 1, 4 * full, 4, "alone"},
+		{maxPaired, 2 * maxPaired, 4, "waits"},
+		{maxPaired + 1, 2 * maxPaired, 4, "alone"},
+	} {
+		var got seen
+		f := paired(t, 4, records, tt.last, func(_ int, records []sent) (awsx.RecordsAnswer, error) {
+			got.add(records)
+			return good()
+		})
+		flush := f.Begin(delivery.Chunk{Tag: "tag", Data: make([]byte, tt.chunk)})
+		out := f.NewSender(flush)
+		var how []string
+		for k := range tt.n {
+			i, _ := flush.Record()
+			data := fmt.Sprint(i)
+			out.Add([]byte(data+strings.Repeat(" ", size-len(data))), nil, i)
+			if k%records > 0 {
+				continue // in the batch that was opened for the first one
+			}
+			switch b := out.open; {
+			case b.waits && b.beside == nil:
+				how = append(how, "waits")
+			case !b.waits && b.beside != nil:
+				how = append(how, "beside")
+			case !b.waits && b.beside == nil:
+				how = append(how, "alone")
+			}
+		}
+		if text := strings.Join(how, ", "); text != tt.want {
+			t.Errorf("%d bytes in a chunk of %d, the last full batch had %d: got %s, want %s", tt.n*size, tt.chunk, tt.last, text, tt.want)
+		}
+		out.Finish()
+		if r := flush.End(nil); r != delivery.OK {
+			t.Errorf("got %v", r)
+		}
+		for i, text := range got.list {
+			got.list[i] = strings.TrimSpace(text)
+		}
+		got.once(t, tt.n)
+		f.account(t, tt.n, tt.n, 0)
+	}
+}
+
+// TestPairsAreHashed: both have their hash when the second one is full.
+func TestPairsAreHashed(t *testing.T) {
+	const size, records = 8 << 10, 8
+	f := paired(t, 4, records, records*size, func(int, []sent) (awsx.RecordsAnswer, error) { return good() })
+	for _, n := range []int{2 * records, records + records/2, records} {
+		flush := f.Begin(delivery.Chunk{Tag: "tag", Data: make([]byte, 2*records*size)})
+		out := f.NewSender(flush)
+		for range n {
+			i, _ := flush.Record()
+			out.Add([]byte(strings.Repeat(fmt.Sprint(i%10), size)), nil, i)
+		}
+		if n == records {
+			text := out.open.request()
+			if _, ok := out.open.digest.Sum(text); ok {
+				t.Error("what waits was hashed alone")
+			}
+		} else {
+			for what, b := range map[string]*batch{"the first": out.first, "the second": out.open} {
+				text := b.request()
+				if sum, ok := b.digest.Sum(text); !ok || sum != sha256.Sum256(text) {
+					t.Errorf("%d records: %s has the hash %x, %v, want %x", n, what, sum, ok, sha256.Sum256(text))
+				}
+			}
+		}
+		out.Finish()
+		if r := flush.End(nil); r != delivery.OK {
+			t.Errorf("got %v", r)
+		}
+	}
+}
+
+// TestPairsKeepOrder: with one call at a time, who has waited goes first.
+func TestPairsKeepOrder(t *testing.T) {
+	const size, records, n = 8 << 10, 4, 22
+	var got []string
+	f := paired(t, 1, records, records*size, func(_ int, records []sent) (awsx.RecordsAnswer, error) {
+		for _, r := range records {
+			got = append(got, strings.TrimSpace(string(r.Data)))
+		}
+		return good()
+	})
+	flush := f.Begin(delivery.Chunk{Tag: "tag", Data: make([]byte, n*size)})
+	out := f.NewSender(flush)
+	var want []string
+	for range n {
+		i, _ := flush.Record()
+		want = append(want, fmt.Sprint(i))
+		out.Add(fmt.Appendf(nil, "%*d", size, i), nil, i)
+	}
+	out.Finish()
+	if r := flush.End(nil); r != delivery.OK || !slices.Equal(got, want) {
+		t.Errorf("%v: got %q", r, got)
+	}
 }

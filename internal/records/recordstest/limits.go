@@ -16,6 +16,7 @@ func (s *Subject) Limits(t *testing.T) {
 	t.Run("max_record_size", s.recordSize)
 	t.Run("records of a call", s.callRecords)
 	t.Run("bytes of a call", s.callBytes)
+	t.Run("several full calls", s.fullCalls)
 }
 
 // key is an option that gives records a partition key of a known length.
@@ -104,5 +105,39 @@ func (s *Subject) callBytes(t *testing.T) {
 			t.Errorf("%d bytes, the limit %+d: got %d calls, want %d", s.CallBytes+over, over, len(got), calls)
 		}
 		r.Account(full+1, full+1, 0)
+	}
+}
+
+// fullCalls has calls that are hashed two at a time once it is known how much makes
+// one full: the service holds each hash against the body.
+func (s *Subject) fullCalls(t *testing.T) {
+	for _, opts := range [][]string{{"concurrency", "1"}, {"concurrency", "4"}} {
+		r := s.Start(t, awslocal.Config{KinesisStreams: map[string]int{"s": 64}}, append(opts, LogKey...)...)
+		var want []string
+		for flush := range 4 {
+			const n = 1700
+			var bodies []any
+			for i := range n {
+				text := strings.Repeat(Text(flush*n+i), 10)
+				bodies = append(bodies, Line(text))
+				want = append(want, s.Ended(text))
+			}
+			r.Want(delivery.OK, Chunk(bodies...))
+		}
+		got := r.Data()
+		slices.Sort(got)
+		if slices.Sort(want); !slices.Equal(got, want) {
+			t.Errorf("%v: got %d records, want %d, each as it is", opts, len(got), len(want))
+		}
+		if n := len(r.Calls()); n != 4*4 {
+			t.Errorf("%v: got %d calls, want 4 for each flush", opts, n)
+		}
+		for _, c := range r.Calls() {
+			if !c.Auth.Verified {
+				t.Errorf("%v: a call's signature was not looked at", opts)
+			}
+		}
+		r.Log.NoErrors(t)
+		r.Account(len(want), len(want), 0)
 	}
 }

@@ -1,4 +1,4 @@
-package awsx
+package digest
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 
 // What a Digest has is the hash of the body, or it says that it has none.
 func TestDigest(t *testing.T) {
-	text := bytes.Repeat([]byte("0123456789"), DigestPiece)
+	text := bytes.Repeat([]byte("0123456789"), Piece)
 	var d Digest
 	has := func(what string, n int, want bool) {
 		t.Helper()
@@ -24,40 +24,40 @@ func TestDigest(t *testing.T) {
 		}
 	}
 	has("nothing", 0, false)
-	add(DigestPiece - 1)
-	has("too little", DigestPiece-1, false)
-	add(DigestPiece)
-	has("just enough", DigestPiece, true)
-	has("just enough, again", DigestPiece, false)
-	add(DigestPiece, DigestPiece+1, 3*DigestPiece, 3*DigestPiece+5)
-	has("pieces", 3*DigestPiece+7, true)
-	add(2*DigestPiece, 3*DigestPiece)
+	add(Piece - 1)
+	has("too little", Piece-1, false)
+	add(Piece)
+	has("just enough", Piece, true)
+	has("just enough, again", Piece, false)
+	add(Piece, Piece+1, 3*Piece, 3*Piece+5)
+	has("pieces", 3*Piece+7, true)
+	add(2*Piece, 3*Piece)
 	d.Changed()
-	d.Add(text[:5*DigestPiece])
-	has("changed", 5*DigestPiece, false)
+	d.Add(text[:5*Piece])
+	has("changed", 5*Piece, false)
 	add(10)
 	d.Changed() // what has not been hashed may change
-	d.Add(text[:DigestPiece])
-	has("changed before", DigestPiece, true)
+	d.Add(text[:Piece])
+	has("changed before", Piece, true)
 }
 
 // It is to cost nothing where bodies are small, and hash none of them twice.
 func TestDigestIsLazy(t *testing.T) {
 	var d Digest
 	d.Reset()
-	d.Add(make([]byte, DigestPiece-1))
+	d.Add(make([]byte, Piece-1))
 	if d.hash != nil {
 		t.Error("there is a hash of too little")
 	}
-	d.Add(make([]byte, DigestPiece))
+	d.Add(make([]byte, Piece))
 	of := d.hash
 	d.Reset()
-	d.Add(make([]byte, DigestPiece))
+	d.Add(make([]byte, Piece))
 	if d.hash != of {
 		t.Error("another body has another hash, and not the same one reset")
 	}
-	d.Add(make([]byte, 2*DigestPiece-1))
-	if d.n != DigestPiece {
-		t.Errorf("%d bytes are hashed, want %d", d.n, DigestPiece)
+	d.Add(make([]byte, 2*Piece-1))
+	if d.n != Piece {
+		t.Errorf("%d bytes are hashed, want %d", d.n, Piece)
 	}
 }
