@@ -141,12 +141,12 @@ func (w *Sender) begin() {
 const maxPaired = 1 << 20
 
 // pairs says whether the batch that is to be opened will be full, and then another
-// one at least half full, going by the last full one and by what is left of the
+// one at least a quarter full, going by the last full one and by what is left of the
 // chunk. What is sent of a record may be less than that: then a batch waits in vain,
 // and is hashed when it is sent.
 func (w *Sender) pairs() bool {
 	full := int(w.wire.last.Load())
-	return digest.Piece <= full && full <= maxPaired && w.flush.Bytes()-w.filled >= full+full/2 && digest.Pairs()
+	return digest.Piece <= full && full <= maxPaired && w.flush.Bytes()-w.filled >= full+full/4 && digest.Pairs()
 }
 
 // enqueue hands a full batch to a goroutine that sends: to one that has nothing to

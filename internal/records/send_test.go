@@ -679,7 +679,7 @@ func paired(t *testing.T, concurrency, records, last int, answer put) *fake {
 }
 
 // TestPairs: a batch waits for the next one where that is sure to come, and is
-// likely to be half full.
+// likely to be a quarter full.
 func TestPairs(t *testing.T) {
 	const size, records = 8 << 10, 4 // of a record, and in a batch
 	const full = records * size
@@ -688,10 +688,10 @@ func TestPairs(t *testing.T) {
 		want           string
 	}{
 		{full, 4 * full, 16, "waits, beside, waits, beside"},
-		{full, 4*full - full/2, 14, "waits, beside, waits, beside"},
-		{full, 4*full - full/2 - 1, 14, "waits, beside, alone, alone"},
+		{full, 3*full + full/4, 13, "waits, beside, waits, beside"},
+		{full, 3*full + full/4 - 1, 13, "waits, beside, alone, alone"},
 		{full, 2 * full, 8, "waits, beside"},
-		{full, full + full/2 - 1, 6, "alone, alone"},
+		{full, full + full/4 - 1, 5, "alone, alone"},
 		{full, 9 * full, 3, "waits"}, // not as much is sent of the chunk as it has
 		{full, 9 * full, 4, "waits"}, // and the batch is full
 		{full, 9 * full, 10, "waits, beside, waits"},
