@@ -147,7 +147,7 @@ const trap = "error 100 %s %n from a goroutine" + "\nand its second line\x1b[0m"
 
 var raced int
 
-func (*probe) Room() (flushes, bytes int) { return 64, 24 << 20 }
+func (*probe) Room() (flushes, bytes int, ordered bool) { return 64, 24 << 20, true }
 
 func (p *probe) Close() {
 	p.env.Log.Infof("account: %v", p.env.Counters)

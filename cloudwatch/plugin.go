@@ -86,8 +86,9 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 // bytes of chunks: of most flushes one call is, on a connection of its own, so it
 // takes many. With fewer bytes, four workers are slower where answers take 50 ms;
 // more raise the peak, and make nothing faster
-// (make bench-peers CASES=kubernetes:4:50).
-func (*Plugin) Room() (flushes, bytes int) { return 64, 20 << 20 }
+// (make bench-peers CASES=kubernetes:4:50). Events of the same millisecond are shown
+// in the order in which they came, so chunks are delivered in theirs.
+func (*Plugin) Room() (flushes, bytes int, ordered bool) { return 64, 20 << 20, true }
 
 // Close ends the instance. No flush may be under way.
 func (p *Plugin) Close() {

@@ -362,6 +362,32 @@ func TestFlushesShareAWorker(t *testing.T) {
 	}
 }
 
+// TestChunksOfATag: one file alone fills chunk after chunk. Where there is no order to
+// keep, a worker has several of them under way with a service that takes its time.
+func TestChunksOfATag(t *testing.T) {
+	const records = 40_000
+	n := writeNumbered(t, records)
+	for options, enough := range map[string]func(int) bool{
+		"workers 1":                func(n int) bool { return n > 4 }, // concurrency, of one chunk
+		"workers 1\nconcurrency 1": func(n int) bool { return n == 1 },
+	} {
+		for _, s := range []sink{kinesisSink, firehoseSink} {
+			t.Run(s.plugin+", "+strings.ReplaceAll(options, "\n", ", "), func(t *testing.T) {
+				aws := awsForSinks(t, awslocal.Config{Latency: 60 * time.Millisecond})
+				p := start(t, run{service: n.service(), plugins: []string{s.loader()}, config: n.input("app.log") + s.output(aws, strings.Split(options, "\n")...)})
+				p.wait("all records have arrived", time.Minute, func() bool { return s.total(aws) >= records })
+				p.stop(20 * time.Second)
+				if a := n.checkTexts(s.records(aws)); !a.whole(n) {
+					t.Errorf("of %d records arrived: %v", records, a)
+				}
+				if most := atATime(aws.Requests(s.operation)); !enough(most) {
+					t.Errorf("%d calls at a time", most)
+				}
+			})
+		}
+	}
+}
+
 func TestManyInstances(t *testing.T) {
 	const records = 6_000
 	n := writeParts(t, 6, records)

@@ -43,8 +43,8 @@ type Output interface {
 	Close()
 
 	// Room is how many flushes may be under way at a time, and with how many bytes
-	// of chunks.
-	Room() (flushes, bytes int)
+	// of chunks, and whether the chunks of a tag are to be delivered in their order.
+	Room() (flushes, bytes int, ordered bool)
 }
 
 // keeper is an output that may keep what is given up.
@@ -191,7 +191,7 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 		return nil, err
 	}
 	in = &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}
-	in.queue.most, in.queue.bytes = out.Room()
+	in.queue.most, in.queue.bytes, in.queue.ordered = out.Room()
 	return in, nil
 }
 

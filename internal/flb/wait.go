@@ -135,12 +135,13 @@ func (w *loops) wakeAll(tick *time.Ticker) {
 }
 
 // queue has an instance's flushes wait for room, and for those before them: the
-// chunks of one tag are delivered in their order if the instance has one thread.
-// With more of them Fluent Bit hands the chunks out in turn, and there is no order
-// to keep. It is safe for concurrent use.
+// chunks of one tag go one after the other if the instance has one thread. With
+// more of them Fluent Bit hands the chunks out in turn, and there is no order to
+// keep. It is safe for concurrent use.
 type queue struct {
-	most  int // flushes under way at a time: Fluent Bit hands over all the chunks it has
-	bytes int // of their chunks; the requests that are made of them take about as much
+	most    int  // flushes under way at a time: Fluent Bit hands over all the chunks it has
+	bytes   int  // of their chunks; the requests that are made of them take about as much
+	ordered bool // a chunk waits for the end of the one before it, however long that takes
 
 	mu      sync.Mutex
 	loop    unsafe.Pointer    // the one of the thread that came first
@@ -151,10 +152,18 @@ type queue struct {
 	taken   int               // bytes of their chunks
 }
 
+// slow is how long a flush takes that does more than to use the processor: a chunk
+// of 2 MB is delivered in less where the service answers at once. Where no order is
+// kept, the next one of its tag begins beside it then. At once it would be more
+// bodies in memory, and nothing faster (make bench-peers CASES=kubernetes:1:0,kubernetes:1:50).
+const slow = 20 * time.Millisecond
+
 // place is one flush among those of its tag.
 type place struct {
 	tag    string
-	before *place // until it has left; nil: none
+	before *place        // nil: none
+	began  chan struct{} // closed when it has room, with since
+	since  time.Time
 	left   chan struct{}
 	bytes  int
 	room   chan struct{} // there is room; nil: it has not waited for that
@@ -169,7 +178,7 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 		q.last = make(map[string]*place)
 		q.loop = loop
 	}
-	p := &place{tag: tag, left: make(chan struct{})}
+	p := &place{tag: tag, began: make(chan struct{}), left: make(chan struct{})}
 	if q.threads = q.threads || loop != q.loop; !q.threads {
 		p.before = q.last[tag]
 		q.last[tag] = p
@@ -180,12 +189,29 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 // wait waits for a flush's turn.
 func (q *queue) wait(p *place, bytes int) {
 	if p.before != nil {
-		<-p.before.left
+		q.follow(p.before)
 		p.before = nil
 	}
 	p.bytes = bytes
 	if !q.enter(p) {
 		<-p.room
+	}
+	p.since = time.Now()
+	close(p.began)
+}
+
+// follow waits until another flush has left, or is slow and there is no order to keep.
+func (q *queue) follow(before *place) {
+	if q.ordered {
+		<-before.left
+		return
+	}
+	<-before.began
+	late := time.NewTimer(time.Until(before.since.Add(slow)))
+	defer late.Stop()
+	select {
+	case <-before.left:
+	case <-late.C:
 	}
 }
 

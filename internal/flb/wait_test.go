@@ -3,8 +3,10 @@ package flb
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unsafe"
 )
 
@@ -32,12 +34,12 @@ func TestQueueOfThreads(t *testing.T) {
 	}
 }
 
-// TestQueue: the flushes of a tag go one after the other, in the order in which
-// they came, those of others beside them, as many as there is room for.
+// TestQueue: the flushes of a tag that has an order go one after the other, as they
+// came, those of others beside them, as many as there is room for.
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const mb = 1 << 20
-		q := &queue{most: 64, bytes: 12 * mb}
+		q := &queue{most: 64, bytes: 12 * mb, ordered: true}
 		var mu sync.Mutex
 		began := make(map[int]bool)
 		places := make(map[int]*place)
@@ -151,6 +153,53 @@ func TestQueueLine(t *testing.T) {
 		q.leave(places[2])
 		if q.flushes != 0 || q.taken != 0 || len(q.line) != 0 {
 			t.Errorf("left are %d flushes, %d bytes, %d in line", q.flushes, q.taken, len(q.line))
+		}
+	})
+}
+
+// TestQueueWithoutOrder: the next flush of a tag begins when the one before it is
+// slow, counted from when that has room.
+func TestQueueWithoutOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{most: 64, bytes: 10}
+		var began atomic.Int32
+		start := func(bytes int) *place {
+			p := q.place(nil, "a")
+			go func() {
+				q.wait(p, bytes)
+				began.Add(1)
+			}()
+			return p
+		}
+		check := func(after time.Duration, want int) {
+			t.Helper()
+			time.Sleep(after)
+			if synctest.Wait(); int(began.Load()) != want {
+				t.Errorf("%d flushes have begun, want %d", began.Load(), want)
+			}
+		}
+		first, second, third := start(4), start(4), start(4)
+		check(slow-1, 1)
+		check(1, 2)
+		check(10*slow, 2) // the third waits for room
+		fourth := start(1)
+		check(0, 2) // and the fourth for the third, slow as others are
+		q.leave(first)
+		check(0, 3)
+		check(slow-1, 3)
+		check(1, 4)
+		fifth := start(1)
+		check(slow-1, 4)
+		q.leave(fourth)
+		check(0, 5) // at once
+		check(time.Hour, 5)
+		sixth := start(1)
+		check(0, 6) // the one before has been slow for long
+		for _, p := range []*place{second, third, fifth, sixth} {
+			q.leave(p)
+		}
+		if len(q.last) != 0 || q.flushes != 0 || q.taken != 0 {
+			t.Errorf("left are %d tags, %d flushes, %d bytes", len(q.last), q.flushes, q.taken)
 		}
 	})
 }

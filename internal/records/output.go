@@ -55,12 +55,13 @@ type Output struct {
 	*delivery.Delivery
 	Streams *Streams
 	session *awsx.Session
+	ordered bool // one call at a time, so that records keep their order
 }
 
 // Open starts an output with the options that get gives, which s has collected the
 // problems of. kind has the service, reached by a session.
 func Open(env delivery.Env, get options.Getter, s *options.Set, c *Config, kind func(*awsx.Session) Kind) (*Output, error) {
-	o := &Output{Delivery: delivery.New(env, s)}
+	o := &Output{Delivery: delivery.New(env, s), ordered: c.Concurrency == 1}
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
@@ -106,7 +107,8 @@ func (o *Output) service(k *Kind, c *Config, stream string) *Service {
 // the fewer calls they take (make bench-peers CASES=trickle:1:50). Of large ones the
 // calls of a flush go side by side, so it takes few flushes to have enough of them:
 // more bytes raise the peak, and make nothing faster (CASES=kubernetes:4:50).
-func (*Output) Room() (flushes, bytes int) { return 256, 16 << 20 }
+// Where the calls of a chunk go side by side, chunks need no order either.
+func (o *Output) Room() (flushes, bytes int, ordered bool) { return 256, 16 << 20, o.ordered }
 
 // Close ends the instance. No flush may be under way.
 func (o *Output) Close() {
