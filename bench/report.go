@@ -38,6 +38,7 @@ type result struct {
 	Own, OwnRatio     float64   // CPU seconds of all threads but the pipeline's, from which null's are not taken; 0: not known
 	NullCPU, NullPeak float64
 	Wall, Peak        float64 // seconds until the last record was acknowledged; MB
+	Anon              float64 // MB of memory that is no file's; 0: not known
 	Requests          float64 // median, too
 	Bytes, Wire       float64 // of bodies; of all that came by TCP
 	Records           int64
@@ -54,7 +55,7 @@ type round map[string]figures
 
 func summarize(c caseOf, service, kind string, rounds []round) result {
 	r := result{Case: c.String(), Shape: c.shape, Workers: c.workers, Latency: c.latency, Service: service, Plugin: kind}
-	var ratios, owns, ownRatios, walls, peaks, nulls, nullPeaks, requests, bodies, wires []float64
+	var ratios, owns, ownRatios, walls, peaks, anons, nulls, nullPeaks, requests, bodies, wires []float64
 	for _, runs := range rounds {
 		mine, ok := runs[kind]
 		null, nullOK := runs[kindNull]
@@ -72,14 +73,14 @@ func summarize(c caseOf, service, kind string, rounds []round) result {
 				ownRatios = append(ownRatios, mine.Own/base.Own)
 			}
 		}
-		walls, peaks = append(walls, mine.Wall), append(peaks, mine.Peak)
+		walls, peaks, anons = append(walls, mine.Wall), append(peaks, mine.Peak), append(anons, mine.Anon)
 		nulls, nullPeaks = append(nulls, null.CPU), append(nullPeaks, null.Peak)
 		requests = append(requests, float64(mine.Requests))
 		bodies, wires = append(bodies, float64(mine.Bytes)), append(wires, float64(mine.Wire))
 		r.Records, r.Others = mine.Records, mine.Others
 	}
 	r.CPU, r.Ratio, r.Wall, r.Peak = median(r.Rounds), median(ratios), median(walls), median(peaks)
-	r.Own, r.OwnRatio = median(owns), median(ownRatios)
+	r.Own, r.OwnRatio, r.Anon = median(owns), median(ownRatios), median(anons)
 	r.NullCPU, r.NullPeak = median(nulls), median(nullPeaks)
 	r.Requests, r.Bytes, r.Wire = median(requests), median(bodies), median(wires)
 	return r
@@ -151,15 +152,15 @@ func printReport(w io.Writer, r report) {
 		if one.Case != last {
 			t.Flush()
 			fmt.Fprintf(w, "\n%s\n", one.Case)
-			fmt.Fprintln(t, "service\tplugin\tCPU s over null\tof C's\tCPU s of its threads\tof C's\twall s\tpeak MB\tof C's\trequests\tof C's\tMB on the wire\trecords\t")
+			fmt.Fprintln(t, "service\tplugin\tCPU s over null\tof C's\tCPU s of its threads\tof C's\twall s\tpeak MB\tof C's\tanonymous MB\tof C's\trequests\tof C's\tMB on the wire\trecords\t")
 			last = one.Case
 		}
 		base := r.find(caseOf{one.Shape, one.Workers, one.Latency}, one.Service, kindC)
 		if base == nil {
 			base = new(result)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%s\t%s\t%.1f\t%.0f\t%s\t%.0f\t%s\t%.1f\t%d\t\n", one.Service, label(one.Plugin), one.CPU, ratio(one.Ratio, 1), known(one.Own), ratio(one.OwnRatio, 1), one.Wall,
-			one.Peak, ratio(one.Peak, base.Peak), one.Requests, ratio(one.Requests, base.Requests), one.Wire/1e6, one.Records)
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%s\t%s\t%.1f\t%.0f\t%s\t%.0f\t%s\t%.0f\t%s\t%.1f\t%d\t\n", one.Service, label(one.Plugin), one.CPU, ratio(one.Ratio, 1), known(one.Own), ratio(one.OwnRatio, 1), one.Wall,
+			one.Peak, ratio(one.Peak, base.Peak), one.Anon, ratio(one.Anon, base.Anon), one.Requests, ratio(one.Requests, base.Requests), one.Wire/1e6, one.Records)
 	}
 	t.Flush()
 	if len(r.Idle) > 0 {

@@ -27,8 +27,8 @@ func TestMedian(t *testing.T) {
 }
 
 func run3(cpu ...float64) round {
-	return round{kindNull: {CPU: cpu[0], Peak: 10}, kindC: {CPU: cpu[1], Own: cpu[1], Peak: 20, totals: totals{Requests: 10, Wire: 1000}},
-		kindOurs: {CPU: cpu[2], Own: cpu[2], Wall: cpu[2], Peak: 30, totals: totals{Requests: 5, Records: 1_000_000, Bytes: 800, Wire: 900}}}
+	return round{kindNull: {CPU: cpu[0], Peak: 10}, kindC: {CPU: cpu[1], Own: cpu[1], Peak: 20, Anon: 15, totals: totals{Requests: 10, Wire: 1000}},
+		kindOurs: {CPU: cpu[2], Own: cpu[2], Wall: cpu[2], Peak: 30, Anon: 12, totals: totals{Requests: 5, Records: 1_000_000, Bytes: 800, Wire: 900}}}
 }
 
 var shown = caseOf{"kubernetes", 1, 0}
@@ -37,7 +37,7 @@ var shown = caseOf{"kubernetes", 1, 0}
 func TestSummarize(t *testing.T) {
 	rounds := []round{run3(1, 3, 2), run3(1, 5, 2), run3(2, 4, 4)}
 	r := summarize(shown, "kinesis", kindOurs, rounds)
-	if r.CPU != 1 || r.Ratio != 0.5 || r.Own != 2 || r.OwnRatio != 2./3 || r.Wall != 2 || r.Peak != 30 || r.Requests != 5 || r.Bytes != 800 || r.Wire != 900 || r.Records != 1_000_000 || r.NullCPU != 1 || r.NullPeak != 10 || len(r.Rounds) != 3 {
+	if r.CPU != 1 || r.Ratio != 0.5 || r.Own != 2 || r.OwnRatio != 2./3 || r.Wall != 2 || r.Peak != 30 || r.Anon != 12 || r.Requests != 5 || r.Bytes != 800 || r.Wire != 900 || r.Records != 1_000_000 || r.NullCPU != 1 || r.NullPeak != 10 || len(r.Rounds) != 3 {
 		t.Errorf("got %+v", r)
 	}
 	if r := summarize(shown, "kinesis", kindC, rounds); r.Ratio != 1 || r.CPU != 2 {
@@ -80,8 +80,8 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"commit abc, 100 records of 0.9 KB, 1 rounds, on 2 cores of a CPU, Linux 6.1, Fluent Bit 5.1.1, go1.26",
 		"kubernetes records, workers 1, answers after 0 ms\n",
-		"kinesis aws-for-fluent-bit 1.00 0.50 2.00 0.67 2.0 30 1.50 5 0.50 0.0 1000000\n",
-		"kinesis other-kinesis.so 0.00 – – – 0.0 0 – 0 – 0.0 0\n",
+		"kinesis aws-for-fluent-bit 1.00 0.50 2.00 0.67 2.0 30 1.50 12 0.80 5 0.50 0.0 1000000\n",
+		"kinesis other-kinesis.so 0.00 – – – 0.0 0 – 0 – 0 – 0.0 0\n",
 		"aws-for-fluent-bit 9.2 8.0 0.0\n",
 		"FAILED: other-kinesis.so, kinesis, big records, workers 4, answers after 50 ms: delivered 1 of 2 records\n",
 		"FAILED: idle, others: it ended\n",
@@ -254,5 +254,16 @@ func TestOwnCPU(t *testing.T) {
 	}
 	if own := ownCPU("/proc/self/task"); own <= 0 {
 		t.Errorf("of this process: %v s", own)
+	}
+}
+
+// The most of both kinds of memory counts, whenever that was.
+func TestLookAt(t *testing.T) {
+	var u usage
+	for _, status := range []string{"VmHWM: 2048 kB\nRssAnon: 1024 kB\n", "VmHWM: 4096 kB\nRssAnon: 512 kB\n", ""} {
+		u.lookAt([]byte(status))
+	}
+	if u.peak != 4 || u.anon != 1 {
+		t.Errorf("got %+v", u)
 	}
 }

@@ -19,6 +19,7 @@ type figures struct {
 	Own  float64 // of them those of all threads but the pipeline's, see ownCPU; 0: not known
 	Wall float64 // seconds until the last record was acknowledged; of null, until the end
 	Peak float64 // MB of resident memory
+	Anon float64 // the most of it that was seen not to be a file's pages, which the kernel takes back when it needs them
 	totals
 }
 
@@ -187,23 +188,36 @@ const (
 
 var errStuck = errors.New("no record went across any more")
 
+// usage is what was seen of a running process: the most memory that it has taken, in
+// MB, how much of it was no file's, and the CPU seconds of an output's threads.
+type usage struct{ peak, anon, own float64 }
+
+// lookAt brings what there is of memory up to date.
+func (u *usage) lookAt(status []byte) {
+	if kb, err := memoryIn(status, "VmHWM"); err == nil {
+		u.peak = float64(kb) / 1024
+	}
+	if kb, err := memoryIn(status, "RssAnon"); err == nil {
+		u.anon = max(u.anon, float64(kb)/1024)
+	}
+}
+
 // watch waits until the sink has all records, or fluent-bit has ended, and returns
-// its peak memory in MB, and the CPU seconds of an output's threads. They are read
-// from the running process: what the kernel says of one that has ended counts its
-// parent's memory at the fork too.
-func (s *shipper) watch(to *sink, want int64) (peak, own float64, err error) {
+// what it took. That is read from the running process: what the kernel says of one
+// that has ended counts its parent's memory at the fork too.
+func (s *shipper) watch(to *sink, want int64) (u usage, err error) {
 	var last totals
 	moved := time.Now()
 	look := func() {
-		if kb, err := memory(s.cmd.Process.Pid, "status", "VmHWM"); err == nil {
-			peak = float64(kb) / 1024
+		if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid)); err == nil {
+			u.lookAt(status)
 		}
 	}
 	for {
 		look()
 		select {
 		case <-s.done:
-			return peak, 0, nil
+			return u, nil
 		case <-time.After(pollEvery):
 		}
 		if to == nil {
@@ -211,16 +225,17 @@ func (s *shipper) watch(to *sink, want int64) (peak, own float64, err error) {
 		}
 		now, err := to.now()
 		if err != nil {
-			return peak, 0, err
+			return u, err
 		}
 		if now.Records >= want {
 			look()
-			return peak, ownCPU(fmt.Sprintf("/proc/%d/task", s.cmd.Process.Pid)), nil
+			u.own = ownCPU(fmt.Sprintf("/proc/%d/task", s.cmd.Process.Pid))
+			return u, nil
 		}
 		if now.Records != last.Records {
 			last, moved = now, time.Now()
 		} else if time.Since(moved) > stuckAfter {
-			return peak, 0, errStuck
+			return u, errStuck
 		}
 	}
 }
@@ -260,9 +275,10 @@ func (b *benchmark) ship(ctx context.Context, p plugin, c caseOf) (f figures, er
 		}
 		to, want = nil, 0
 	}
-	peak, own, watchErr := s.watch(to, want)
+	took, watchErr := s.watch(to, want)
 	err = errors.Join(err, watchErr, s.end(), ctx.Err())
-	f.CPU, f.Own, f.Peak, f.Wall = s.cpu(), own, peak, time.Since(s.started).Seconds()
+	f.CPU, f.Own, f.Wall = s.cpu(), took.own, time.Since(s.started).Seconds()
+	f.Peak, f.Anon = took.peak, took.anon
 	if c.workers == 0 && p.kind != kindCDefault {
 		f.Own = 0 // the output runs on the pipeline's thread
 	}
