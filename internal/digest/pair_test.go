@@ -2,11 +2,15 @@ package digest
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"crypto/sha256"
 	"encoding"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -96,6 +100,26 @@ func TestAgrees(t *testing.T) {
 	}
 	if agrees(func(a, b *[8]uint32, p, q *byte, n int) { blocks2(a, b, p, q, 1) }) {
 		t.Error("it agrees though a block is left out")
+	}
+}
+
+// TestPairsInFIPSMode: Go is to use nothing but its own module then.
+func TestPairsInFIPSMode(t *testing.T) {
+	if fips140.Enabled() {
+		if Pairs() {
+			t.Error("bodies are hashed side by side")
+		}
+		return
+	}
+	needsPairs(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := exec.Command(self, "-test.run", "^TestPairsInFIPSMode$", "-test.v")
+	again.Env = append(os.Environ(), "GODEBUG=fips140=on")
+	if out, err := again.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestPairsInFIPSMode") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
