@@ -37,7 +37,7 @@ cover: ## statements that tests run, by package; the C boundary and the way thro
 # packages of MUTATE; AGAIN=-again leaves out what was killed the last time, of the
 # same code.
 GREMLINS := github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
-MUTATE   ?= ./internal/chunk ./internal/base64 ./internal/spare ./internal/jsonenc+./internal/parts ./internal/parts ./internal/options ./internal/template ./internal/fields ./internal/emf ./internal/timefmt ./internal/compress \
+MUTATE   ?= ./internal/chunk ./internal/base64 ./internal/digest ./internal/spare ./internal/jsonenc+./internal/parts ./internal/parts ./internal/options ./internal/template ./internal/fields ./internal/emf ./internal/timefmt ./internal/compress \
             ./internal/records+./kinesis+./firehose ./internal/delivery ./internal/awsx ./internal/flb ./cloudwatch ./kinesis ./firehose
 AGAIN    ?=
 

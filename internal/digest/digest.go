@@ -45,7 +45,7 @@ func (d *Digest) Add(body []byte) {
 		return
 	}
 	d.open()
-	to := len(body) - (len(body)-d.n)%sha256.BlockSize
+	to := len(body) - len(body)%sha256.BlockSize
 	d.hash.Write(body[d.n:to])
 	d.n = to
 }
