@@ -28,9 +28,17 @@ func AddPair(d *Digest, body []byte, e *Digest, other []byte) {
 	if blocks < Piece/sha256.BlockSize {
 		return
 	}
+	addBlocks(blocks2, d, body, e, other, blocks)
+}
+
+// twoStates is what blocks2 is.
+type twoStates func(a, b *[8]uint32, p, q *byte, n int)
+
+// addBlocks has so many blocks more of two bodies in their hashes.
+func addBlocks(f twoStates, d *Digest, body []byte, e *Digest, other []byte, blocks int) {
 	d.take()
 	e.take()
-	blocks2(&d.state, &e.state, &body[d.n], &other[e.n], blocks)
+	f(&d.state, &e.state, &body[d.n], &other[e.n], blocks)
 	d.give(blocks)
 	e.give(blocks)
 }
@@ -64,7 +72,7 @@ func (d *Digest) give(blocks int) {
 
 // agrees says whether two hashes can be taken over, and given back with what comes
 // to the same as with crypto/sha256 alone.
-func agrees(blocks2 func(a, b *[8]uint32, p, q *byte, n int)) bool {
+func agrees(f twoStates) bool {
 	one, two := bytes.Repeat([]byte("one body"), 30), bytes.Repeat([]byte("and the other"), 20) // three blocks and more
 	hash := sha256.New()
 	hash.Write(one[:sha256.BlockSize])
@@ -73,11 +81,7 @@ func agrees(blocks2 func(a, b *[8]uint32, p, q *byte, n int)) bool {
 		return false
 	}
 	d, e := Digest{hash: hash, n: sha256.BlockSize}, Digest{}
-	d.take()
-	e.take()
-	blocks2(&d.state, &e.state, &one[d.n], &two[0], 2)
-	d.give(2)
-	e.give(2)
+	addBlocks(f, &d, one, &e, two, 2)
 	same := func(d *Digest, text []byte) bool {
 		want := sha256.Sum256(text)
 		got, ok := d.Sum(text)

@@ -74,7 +74,6 @@ type Sender struct {
 	wire    *Wire
 	flush   *delivery.Flush
 	open    *batch
-	first   *batch      // a full one, of which open is hashed beside; nil: none
 	filled  int         // bytes of the batches that were full
 	queue   chan *batch // full ones; nil until there is one
 	senders int         // goroutines that take from it
@@ -100,7 +99,7 @@ func (s *Service) NewSender(f *delivery.Flush) *Sender {
 // within the service's limit for one.
 func (w *Sender) Add(data, key []byte, indexes ...int) {
 	if w.open == nil {
-		w.begin()
+		w.begin(nil)
 	}
 	if w.open.tryAdd(w.s.Limits, data, key, indexes) {
 		return
@@ -108,10 +107,11 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 	full := w.open
 	w.wire.filled(full)
 	w.filled += full.bytes
-	if w.first = nil; full.waits {
-		w.first = full
+	if full.waits {
+		w.begin(full)
+	} else {
+		w.begin(nil)
 	}
-	w.begin()
 	w.open.tryAdd(w.s.Limits, data, key, indexes)
 	w.flush.CountIn()
 	w.bill(full)
@@ -128,12 +128,12 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 	}
 }
 
-// begin opens a batch: one that is hashed beside the full one before it, or that
-// is to wait for the next one, or neither.
-func (w *Sender) begin() {
+// begin opens a batch: one that is hashed beside another, which has waited for it;
+// or, where that is nil, one that may itself wait for the next.
+func (w *Sender) begin(beside *batch) {
 	w.open = newBatch(w.wire)
-	w.open.beside = w.first
-	w.open.waits = w.first == nil && w.pairs()
+	w.open.beside = beside
+	w.open.waits = beside == nil && w.pairs()
 }
 
 // maxPaired is the most bytes of a batch that waits for the next one: more are out
@@ -182,9 +182,9 @@ func (w *Sender) Finish() {
 	w.flush.CountIn()
 	if w.open != nil {
 		w.bill(w.open)
-	}
-	if w.first != nil {
-		w.enqueue(w.first)
+		if first := w.open.beside; first != nil {
+			w.enqueue(first)
+		}
 	}
 	if w.queue == nil {
 		if w.open != nil { // the common case: one batch in all needs no goroutine

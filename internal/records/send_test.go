@@ -757,7 +757,7 @@ func TestPairsAreHashed(t *testing.T) {
 				t.Error("what waits was hashed alone")
 			}
 		} else {
-			for what, b := range map[string]*batch{"the first": out.first, "the second": out.open} {
+			for what, b := range map[string]*batch{"the first": out.open.beside, "the second": out.open} {
 				text := b.request()
 				if sum, ok := b.digest.Sum(text); !ok || sum != sha256.Sum256(text) {
 					t.Errorf("%d records: %s has the hash %x, %v, want %x", n, what, sum, ok, sha256.Sum256(text))
