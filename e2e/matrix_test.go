@@ -362,16 +362,41 @@ func TestFlushesShareAWorker(t *testing.T) {
 	}
 }
 
+// TestFirstFlush: a thread's first flush leaves it to the others, too.
+func TestFirstFlush(t *testing.T) {
+	const records, files = 600, 3
+	n := writeParts(t, files, records)
+	aws := awsForSinks(t, awslocal.Config{Latency: time.Second})
+	p := start(t, run{service: n.service(), plugins: []string{firehoseSink.loader()}, config: n.input("app.*") + firehoseSink.output(aws, "workers 1", "concurrency 1")})
+	p.wait("all records have arrived", time.Minute, func() bool { return firehoseSink.total(aws) >= records })
+	p.stop(20 * time.Second)
+	if a := n.checkTexts(firehoseSink.records(aws)); !a.whole(n) {
+		t.Errorf("of %d records arrived: %v", records, a)
+	}
+	calls := aws.Requests(firehoseSink.operation)
+	slices.SortFunc(calls, func(a, b *awslocal.Request) int { return a.Time.Compare(b.Time) })
+	if len(calls) < 2 || !calls[1].Time.Before(calls[0].Time.Add(calls[0].Took)) {
+		t.Errorf("of %d calls the second waits for the first", len(calls))
+	}
+}
+
 // TestChunksOfATag: one file alone fills chunk after chunk. Where there is no order to
-// keep, a worker has several of them under way with a service that takes its time.
+// keep, several of them are under way with a service that takes its time.
 func TestChunksOfATag(t *testing.T) {
-	const records = 40_000
+	const records = 60_000
 	n := writeNumbered(t, records)
-	for options, enough := range map[string]func(int) bool{
-		"workers 1":                func(n int) bool { return n > 4 }, // concurrency, of one chunk
-		"workers 1\nconcurrency 1": func(n int) bool { return n == 1 },
+	few, one, some := []sink{kinesisSink, firehoseSink}, func(n int) bool { return n == 1 }, func(n int) bool { return n > 4 }
+	for options, want := range map[string]struct {
+		sinks  []sink
+		enough func(int) bool
+	}{
+		"workers 1\nconcurrency 4": {few, some}, // more than of one chunk
+		"workers 1\nconcurrency 1": {few, one},
+		"workers 1":                {[]sink{cloudwatchSink}, one},
+		"workers 2":                {[]sink{cloudwatchSink}, func(n int) bool { return n > 2 }},
 	} {
-		for _, s := range []sink{kinesisSink, firehoseSink} {
+		enough := want.enough
+		for _, s := range want.sinks {
 			t.Run(s.plugin+", "+strings.ReplaceAll(options, "\n", ", "), func(t *testing.T) {
 				aws := awsForSinks(t, awslocal.Config{Latency: 60 * time.Millisecond})
 				p := start(t, run{service: n.service(), plugins: []string{s.loader()}, config: n.input("app.log") + s.output(aws, strings.Split(options, "\n")...)})

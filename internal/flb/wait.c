@@ -14,15 +14,13 @@
  *     (src/flb_engine.c, src/flb_output_thread.c);
  *   - flb_engine_evl_get, the thread's event loop;
  *   - co_active and co_switch, libco's coroutines (lib/flb_libco/libco.h);
- *   - flb_coro_get and flb_coro_set, Fluent Bit's note of the one that runs.
+ *   - flb_coro_get and flb_coro_set, Fluent Bit's note of the one that runs;
+ *   - the first members of that note, struct flb_coro (include/fluent-bit/flb_coro.h).
  *
- * Where one of them is missing, a flush holds its thread. It does so as well:
- *
- *   - on the engine's own thread (workers 0): Fluent Bit frees the chunks of that
- *     thread's coroutines at its end without resuming them. A worker's thread ends
- *     when its last coroutine has (output_thread in src/flb_output_thread.c).
- *   - for a thread's first flush: the loop's own coroutine, the one to go back to,
- *     is known when its handler was called.
+ * Where one of them is missing, a flush holds its thread. It does so as well on the
+ * engine's own thread (workers 0): Fluent Bit frees the chunks of that thread's
+ * coroutines at its end without resuming them. A worker's thread ends when its last
+ * coroutine has (output_thread in src/flb_output_thread.c).
  */
 #include "wait.h"
 #include "_cgo_export.h"
@@ -56,7 +54,7 @@ enum { EVENT_READ = 1, EVENT_CUSTOM = 4 }; /* MK_EVENT_READ, MK_EVENT_CUSTOM */
 struct flb_loop {
     struct event event; /* first: the handler gets its address */
     int fd;
-    void *self;         /* the loop's own coroutine; NULL until it is known */
+    void *self;         /* the loop's own coroutine, to go back to; NULL until it is known */
     pthread_mutex_t mu; /* guards the queue */
     struct flb_flush *first, **last;
 };
@@ -128,6 +126,21 @@ static int on_event(void *event)
     }
 }
 
+/*
+ * caller returns the coroutine that resumed this one, which is the loop's, NULL when
+ * struct flb_coro is another one than is known here: { caller, callee, ... }, with a
+ * number of valgrind's before these in some builds. The callee is who reads this.
+ */
+static void *caller(void)
+{
+    void **coro = coro_get(), *self = active();
+
+    if (coro == NULL || self == NULL) {
+        return NULL;
+    }
+    return coro[1] == self ? coro[0] : coro[2] == self ? coro[1] : NULL;
+}
+
 /* loop_here returns the loop of this thread, NULL when flushes have to hold it. */
 static struct flb_loop *loop_here(uintptr_t context)
 {
@@ -151,7 +164,8 @@ static struct flb_loop *loop_here(uintptr_t context)
         pthread_setspecific(loop_key, l) != 0) {
         return NULL; /* some bytes are lost */
     }
-    flb_loop_wake(l); /* tells which coroutine is the loop's */
+    l->self = caller();
+    flb_loop_wake(l); /* on_event knows it surely */
     loop = l;
     return l;
 }
