@@ -68,7 +68,7 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 	what, argument, _ := strings.Cut(c.Tag, ":")
 	switch what {
 	case "echo": // what came through the boundary
-		p.env.Log.Infof("echo %d bytes crc32 %08x time %d on engine %v", len(c.Data), crc32.ChecksumIEEE(c.Data), times, c.OnEngine)
+		p.env.Log.Infof("echo %d bytes crc32 %08x time %d on engine %v any order %v", len(c.Data), crc32.ChecksumIEEE(c.Data), times, c.OnEngine, c.AnyOrder)
 	case "busy": // for as long as the argument says
 		wait, err := time.ParseDuration(argument)
 		if err != nil {
@@ -147,7 +147,9 @@ const trap = "error 100 %s %n from a goroutine" + "\nand its second line\x1b[0m"
 
 var raced int
 
-func (*probe) Room() (flushes, bytes int, ordered bool) { return 64, 24 << 20, true }
+func (*probe) Room() delivery.Room {
+	return delivery.Room{Flushes: 64, Bytes: 24 << 20, InOrder: 24 << 20}
+}
 
 func (p *probe) Close() {
 	p.env.Log.Infof("account: %v", p.env.Counters)

@@ -414,7 +414,7 @@ func TestHashedOnTheWay(t *testing.T) {
 		r.flush(delivery.OK, numbered(0, 5000))
 		r.wantOnce("g", "s", 0, 5000)
 		f := r.Begin(delivery.Chunk{})
-		s := r.newSender(f)
+		s := r.newSender(f, false)
 		first := s.batch(target{"g", "s"}).asIs
 		if next := s.replace(s.last).asIs; first != want || next != want {
 			t.Errorf("compression %s: got %v and then %v, want %v", compression, first, next, want)

@@ -84,11 +84,14 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 
 // Room is how many flushes are worth having under way at a time, and with how many
 // bytes of chunks: of most flushes one call is, on a connection of its own, so it
-// takes many. With fewer bytes, four workers are slower where answers take 50 ms;
-// more raise the peak, and make nothing faster
-// (make bench-peers CASES=kubernetes:4:50). Events of the same millisecond are shown
-// in the order in which they came, so chunks are delivered in theirs.
-func (*Plugin) Room() (flushes, bytes int, ordered bool) { return 64, 20 << 20, true }
+// takes many. With fewer bytes, workers are slower where answers take 50 ms; more
+// raise the peak, and make nothing faster (make bench-peers CASES=kubernetes:4:50).
+// Events of the same millisecond are shown in the order in which they came, so
+// chunks are delivered in theirs as long as there is one. Then so are the calls of
+// each, which takes longer.
+func (*Plugin) Room() delivery.Room {
+	return delivery.Room{Flushes: 64, Bytes: 10 << 20, InOrder: 20 << 20}
+}
 
 // Close ends the instance. No flush may be under way.
 func (p *Plugin) Close() {
@@ -99,7 +102,7 @@ func (p *Plugin) Close() {
 // Flush delivers the records of a chunk.
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
-	out := p.newSender(f)
+	out := p.newSender(f, c.AnyOrder)
 	names := p.names.chunk(f.Context(), c.Tag)
 	out.tags = p.newTagger(names)
 	if p.addEntity {

@@ -2,7 +2,9 @@ package cloudwatch
 
 import (
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,7 +17,9 @@ import (
 // sender has the batches of one flush: an open one for each stream, and those
 // under way. Batches of one stream go out one after the other, in the order in
 // which they were filled, so that a chunk's lines keep their order even within a
-// millisecond; different streams go out side by side.
+// millisecond; different streams go out side by side. Where the chunks of a tag go
+// side by side, too, so do all batches: the sooner a chunk is delivered, the sooner
+// Fluent Bit has its memory back.
 type sender struct {
 	p     *Plugin
 	flush *delivery.Flush
@@ -33,6 +37,7 @@ type sender struct {
 	begun    time.Time
 	slots    chan struct{} // one for each PutLogEvents call that may be under way
 	tools    chan struct{} // and for each group and stream that may be in the making
+	beside   chan struct{} // and for each full batch that goes beside others of its stream; nil: none does
 	lanes    map[target]*lane
 	wait     sync.WaitGroup
 
@@ -40,16 +45,26 @@ type sender struct {
 	late []*batch   // of events that were left out for their time, see retime
 }
 
-// lane is the queue of full batches of one stream.
+// lane has the full batches of one stream.
 type lane struct {
+	// stopped says that one was given up. Then the others are, too: what keeps it
+	// back keeps back its stream, and the order of the lines is kept for the next flush.
+	stopped atomic.Bool
+
 	mu      sync.Mutex
 	queue   []*batch
 	running bool
 	ended   chan struct{} // closed when the lane runs no more
 }
 
-func (p *Plugin) newSender(f *delivery.Flush) *sender {
-	return &sender{p: p, flush: f, begun: time.Now(), slots: make(chan struct{}, p.concurrency), tools: make(chan struct{}, p.concurrency)}
+// newSender returns the sender of a flush, of which records have no order to keep
+// with anyOrder.
+func (p *Plugin) newSender(f *delivery.Flush, anyOrder bool) *sender {
+	s := &sender{p: p, flush: f, begun: time.Now(), slots: make(chan struct{}, p.concurrency), tools: make(chan struct{}, p.concurrency)}
+	if anyOrder {
+		s.beside = make(chan struct{}, p.concurrency)
+	}
+	return s
 }
 
 // place is what the events of one batch have in common.
@@ -87,7 +102,8 @@ func (s *sender) newBatch(at place) *batch {
 
 // replace sends the full batch of a stream, and returns the one in its place. The
 // walk goes on when it was sent, so that a flush has one batch at a time where it
-// can, but waits no longer than aheadAfter: one stream is not to hold up the others.
+// can, or as soon as it may be sent beside others; but it waits no longer than
+// aheadAfter: one stream is not to hold up the others.
 func (s *sender) replace(full *batch) (next *batch) {
 	at := place{full.target, full.entity}
 	delete(s.open, at)
@@ -95,9 +111,13 @@ func (s *sender) replace(full *batch) (next *batch) {
 	s.flush.CountIn()
 	late := time.NewTimer(aheadAfter)
 	defer late.Stop()
-	select {
-	case <-s.enqueue(full):
-	case <-late.C:
+	if s.beside != nil {
+		s.start(full, late.C)
+	} else {
+		select {
+		case <-s.enqueue(full):
+		case <-late.C:
+		}
 	}
 	next = s.newBatch(at)
 	s.open[at], s.last = next, next
@@ -116,17 +136,47 @@ func (s *sender) close(b *batch, start int, millis int64, size, record int) {
 	}
 }
 
-// enqueue has a batch sent behind those of the same stream. The channel is closed
-// when there are no more of them.
-func (s *sender) enqueue(b *batch) (ended <-chan struct{}) {
+// start has a batch sent beside those of the same stream, when there is room for
+// one or it is late.
+func (s *sender) start(b *batch, late <-chan time.Time) {
+	l := s.lane(b.target)
+	leave := func() { <-s.beside }
+	select {
+	case s.beside <- struct{}{}:
+	case <-late:
+		leave = func() {}
+	}
+	s.wait.Go(func() {
+		s.next(l, b)
+		leave()
+	})
+	// It is best sent while its bytes are still in the processor's caches.
+	runtime.Gosched()
+}
+
+func (s *sender) lane(t target) *lane {
 	if s.lanes == nil {
 		s.lanes = make(map[target]*lane)
 	}
-	l := s.lanes[b.target]
+	l := s.lanes[t]
 	if l == nil {
 		l = &lane{}
-		s.lanes[b.target] = l
+		s.lanes[t] = l
 	}
+	return l
+}
+
+// next delivers a batch of a lane.
+func (s *sender) next(l *lane, b *batch) {
+	if !l.stopped.Load() && !s.deliver(b) {
+		l.stopped.Store(true)
+	}
+}
+
+// enqueue has a batch sent behind those of the same stream. The channel is closed
+// when there are no more of them.
+func (s *sender) enqueue(b *batch) (ended <-chan struct{}) {
+	l := s.lane(b.target)
 	l.mu.Lock()
 	l.queue = append(l.queue, b)
 	start := !l.running
@@ -136,22 +186,17 @@ func (s *sender) enqueue(b *batch) (ended <-chan struct{}) {
 	ended = l.ended
 	l.mu.Unlock()
 	if start {
-		s.wait.Add(1)
-		go s.run(l)
+		s.wait.Go(func() { s.run(l) })
 	}
 	return ended
 }
 
-// run sends a lane's batches until there are none. After one that is given up
-// the others are, too: what keeps it back keeps back its stream, and the order
-// of the lines is kept for the next flush.
+// run sends a lane's batches until there are none.
 func (s *sender) run(l *lane) {
-	defer s.wait.Done()
-	more := true
 	for {
 		l.mu.Lock()
 		if len(l.queue) == 0 {
-			l.running = !more // a lane that has stopped is not started again
+			l.running = false
 			close(l.ended)
 			l.mu.Unlock()
 			return
@@ -159,9 +204,7 @@ func (s *sender) run(l *lane) {
 		b := l.queue[0]
 		l.queue = l.queue[1:]
 		l.mu.Unlock()
-		if more {
-			more = s.deliver(b)
-		}
+		s.next(l, b)
 	}
 }
 

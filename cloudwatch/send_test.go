@@ -873,6 +873,100 @@ func TestConcurrency(t *testing.T) {
 	}
 }
 
+// longLines is a chunk of one stream that fills several calls, four lines each.
+func longLines(calls int) []byte {
+	var c []byte
+	for i := range 4 * calls {
+		c = appendRecord(c, now, map[string]any{"log": message(i) + strings.Repeat("x", 250_000)})
+	}
+	return c
+}
+
+// TestAnyOrder: a chunk that has no order to keep has its calls to one stream side by
+// side, as many as may be, and is not read far ahead of them; another one has not.
+func TestAnyOrder(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		anyOrder          bool
+		concurrency, want int // calls at a time
+		batches           int // that there are when the first call waits for its answer
+	}{{true, 3, 3, 4}, {true, 1, 1, 2}, {false, 3, 1, 1}} {
+		var calls peak
+		var r *rig
+		seen := make(chan struct{}) // how far the chunk was read when the first call waits
+		url, count := scripted(t, func(operation string, n int, _ []byte, w http.ResponseWriter) {
+			if operation == "PutLogEvents" {
+				calls.begin()
+				defer calls.end()
+				begun := time.Now()
+				for int(calls.most.Load()) < c.want && time.Since(begun) < time.Second {
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(20 * time.Millisecond)
+				if n == 0 {
+					in := r.Get(delivery.In)
+					if time.Since(begun) < aheadAfter && in > uint64(4*c.batches+1) {
+						t.Errorf("%+v: %d records were read", c, in)
+					}
+					close(seen)
+				}
+				<-seen
+			}
+			_, _ = w.Write([]byte("{}"))
+		})
+		r = newRigOn(t, nil, url, logKey, "log", "concurrency", fmt.Sprint(c.concurrency))
+		const n = 5
+		if got := r.Flush(delivery.Chunk{Tag: "tag", Data: longLines(n), AnyOrder: c.anyOrder}); got != delivery.OK {
+			t.Errorf("%+v: %v", c, got)
+		}
+		if got := calls.most.Load(); int(got) != c.want || count("PutLogEvents") != n {
+			t.Errorf("%+v: %d of %d calls at a time", c, got, count("PutLogEvents"))
+		}
+		r.account(4*n, 4*n, 0)
+	}
+}
+
+// TestAnyOrderGivesUp: what keeps a call back keeps back those of its stream that come
+// after it, and the chunk is whole when it comes again.
+func TestAnyOrderGivesUp(t *testing.T) {
+	t.Parallel()
+	const n = 4
+	r := newRig(t, awslocal.Config{}, logKey, "log", "concurrency", "1")
+	r.srv.Logs().CreateStream("g", "s")
+	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.None}, awslocal.Fault{Kind: awslocal.AccessDenied})
+	c := delivery.Chunk{Tag: "tag", Data: longLines(n), AnyOrder: true}
+	for _, want := range []delivery.Result{delivery.Retry, delivery.OK} {
+		if got := r.Flush(c); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	if got := r.messages("g", "s"); len(got) != 4*n {
+		t.Errorf("%d of %d events", len(got), 4*n)
+	}
+	r.account(4*n, 4*n, 0)
+
+	f := r.Begin(delivery.Chunk{})
+	s := r.newSender(f, true)
+	at := target{"g", "s"}
+	send := func() {
+		b := s.newBatch(place{target: at})
+		b.add([]byte(`{"timestamp":1,"message":"a"}`), event{millis: now.UnixMilli(), size: 27})
+		s.start(b, nil)
+		s.wait.Wait()
+	}
+	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.AccessDenied})
+	calls := r.count("PutLogEvents")
+	send()
+	if !s.lane(at).stopped.Load() || r.count("PutLogEvents") != calls+1 {
+		t.Error("a stream goes on after a batch that was given up")
+	}
+	send()
+	if r.count("PutLogEvents") != calls+1 {
+		t.Error("a batch was sent after one that was given up")
+	}
+	f.End(nil)
+}
+
 // TestWorkers has 1 to 8 workers and two instances flush at the same time, with
 // and without faults. Chunks come again as Fluent Bit brings them.
 func TestWorkers(t *testing.T) {
@@ -904,7 +998,7 @@ func TestWorkers(t *testing.T) {
 							at := now.Add(-time.Duration(rng.IntN(100)) * time.Millisecond)
 							c = appendRecord(c, at, map[string]any{"stream": fmt.Sprint(i % 4), "log": message((w*chunks+k)*size + i)})
 						}
-						for tries := 0; r.Flush(delivery.Chunk{Tag: "tag", Data: c}) != delivery.OK; tries++ {
+						for tries := 0; r.Flush(delivery.Chunk{Tag: "tag", Data: c, AnyOrder: workers > 1}) != delivery.OK; tries++ {
 							if tries > 50 {
 								t.Error("a chunk does not get through")
 								return

@@ -61,7 +61,18 @@ type Chunk struct {
 	// OnEngine says that Flush runs on Fluent Bit's engine thread (workers 0),
 	// where everything else stands still for as long as it takes.
 	OnEngine bool
+	// AnyOrder says that other chunks of the tag are delivered beside this one, so
+	// that its records have no order to keep either.
+	AnyOrder bool
 	// Lost is not nil for a chunk that comes only once. It is set to the indexes of
 	// the records that were not delivered, in order.
 	Lost *[]int
+}
+
+// Room is what an output has under way at a time at most. More of it costs memory:
+// Fluent Bit hands over all the chunks that it has.
+type Room struct {
+	Flushes int
+	Bytes   int // of their chunks; the requests that are made of them take about as much
+	InOrder int // the same where the chunks of a tag go one after the other, as they do with one worker; 0: they do not
 }

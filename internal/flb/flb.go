@@ -42,9 +42,7 @@ type Output interface {
 	Flush(delivery.Chunk) delivery.Result
 	Close()
 
-	// Room is how many flushes may be under way at a time, and with how many bytes
-	// of chunks, and whether the chunks of a tag are to be delivered in their order.
-	Room() (flushes, bytes int, ordered bool)
+	Room() delivery.Room
 }
 
 // keeper is an output that may keep what is given up.
@@ -191,7 +189,7 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 		return nil, err
 	}
 	in = &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}
-	in.queue.most, in.queue.bytes, in.queue.ordered = out.Room()
+	in.queue.room = out.Room()
 	return in, nil
 }
 

@@ -49,7 +49,7 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 	go func() {
 		result := delivery.Error
 		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
-		in.queue.wait(place, len(chunk.Data))
+		chunk.AnyOrder = in.queue.wait(place, len(chunk.Data))
 		defer in.queue.leave(place)
 		result = in.flush(chunk)
 	}()
@@ -139,13 +139,12 @@ func (w *loops) wakeAll(tick *time.Ticker) {
 // more of them Fluent Bit hands the chunks out in turn, and there is no order to
 // keep. It is safe for concurrent use.
 type queue struct {
-	most    int  // flushes under way at a time: Fluent Bit hands over all the chunks it has
-	bytes   int  // of their chunks; the requests that are made of them take about as much
-	ordered bool // a chunk waits for the end of the one before it, however long that takes
+	room delivery.Room
 
 	mu      sync.Mutex
 	loop    unsafe.Pointer    // the one of the thread that came first
 	threads bool              // it is not the only one
+	another chan struct{}     // closed when it is not the only one any more
 	last    map[string]*place // by tag; empty with several threads
 	line    []*place          // that wait for room, as they came
 	flushes int               // that have room
@@ -177,17 +176,26 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 	if q.last == nil {
 		q.last = make(map[string]*place)
 		q.loop = loop
+		q.another = make(chan struct{})
 	}
 	p := &place{tag: tag, began: make(chan struct{}), left: make(chan struct{})}
-	if q.threads = q.threads || loop != q.loop; !q.threads {
+	if loop != q.loop && !q.threads {
+		q.threads = true
+		close(q.another)
+	}
+	if !q.threads {
 		p.before = q.last[tag]
 		q.last[tag] = p
 	}
 	return p
 }
 
-// wait waits for a flush's turn.
-func (q *queue) wait(p *place, bytes int) {
+// inOrder says whether a chunk waits for the end of the one before it, however long
+// that takes.
+func (q *queue) inOrder() bool { return q.room.InOrder > 0 && !q.threads }
+
+// wait waits for a flush's turn. anyOrder is that of its chunk.
+func (q *queue) wait(p *place, bytes int) (anyOrder bool) {
 	if p.before != nil {
 		q.follow(p.before)
 		p.before = nil
@@ -198,20 +206,29 @@ func (q *queue) wait(p *place, bytes int) {
 	}
 	p.since = time.Now()
 	close(p.began)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.inOrder()
 }
 
-// follow waits until another flush has left, or is slow and there is no order to keep.
+// follow waits until another flush has left, or is slow and there is no order to keep;
+// or until there is another thread, and so no order between them either.
 func (q *queue) follow(before *place) {
-	if q.ordered {
-		<-before.left
-		return
+	var late <-chan time.Time
+	if q.room.InOrder == 0 {
+		select {
+		case <-before.began:
+		case <-q.another:
+			return
+		}
+		timer := time.NewTimer(time.Until(before.since.Add(slow)))
+		defer timer.Stop()
+		late = timer.C
 	}
-	<-before.began
-	late := time.NewTimer(time.Until(before.since.Add(slow)))
-	defer late.Stop()
 	select {
 	case <-before.left:
-	case <-late.C:
+	case <-late:
+	case <-q.another:
 	}
 }
 
@@ -228,7 +245,11 @@ func (q *queue) enter(p *place) bool {
 }
 
 func (q *queue) take(p *place) bool {
-	if q.flushes > 0 && (q.flushes >= q.most || q.taken+p.bytes > q.bytes) {
+	bytes := q.room.Bytes
+	if q.inOrder() {
+		bytes = q.room.InOrder
+	}
+	if q.flushes > 0 && (q.flushes >= q.room.Flushes || q.taken+p.bytes > bytes) {
 		return false
 	}
 	q.flushes++
@@ -246,7 +267,7 @@ func (q *queue) leave(p *place) {
 		delete(q.last, p.tag)
 	}
 	close(p.left)
-	for i := 0; i < len(q.line) && q.flushes < q.most; {
+	for i := 0; i < len(q.line) && q.flushes < q.room.Flushes; {
 		next := q.line[i]
 		if !q.take(next) {
 			i++

@@ -8,11 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"aws-for-fluent-bit/internal/delivery"
 )
 
-// TestQueueOfThreads: with a second thread there is no order, and so no waiting.
+// TestQueueOfThreads: with a second thread there is no order, and so no waiting but
+// for the room that there is then.
 func TestQueueOfThreads(t *testing.T) {
-	q := new(queue)
+	q := &queue{room: delivery.Room{Flushes: 64, Bytes: 4, InOrder: 6}}
 	threads := new([2]byte) // whose addresses stand for their loops
 	place := func(thread int, tag string) *place {
 		return q.place(unsafe.Pointer(&threads[thread]), tag)
@@ -24,10 +27,22 @@ func TestQueueOfThreads(t *testing.T) {
 	if p := place(0, "b"); p.before != nil {
 		t.Error("the first chunk of a tag waits")
 	}
+	if q.wait(first, 6) {
+		t.Error("chunks of one thread have no order")
+	}
+	ahead := make(chan bool)
+	go func() { ahead <- q.wait(second, 0) }()
 	third := place(1, "a")
 	fourth := place(0, "a")
 	if third.before != nil || fourth.before != nil {
 		t.Error("a chunk waits for those of another thread")
+	}
+	if q.enter(place(1, "c")) { // with one thread it would have
+		t.Error("with two threads there is more room than there is then")
+	}
+	q.leave(first)
+	if !<-ahead || !q.wait(third, 4) {
+		t.Error("chunks of two threads are to be in order")
 	}
 	if last := q.last["a"]; last != second {
 		t.Error("others are to wait for a chunk that has no order")
@@ -39,7 +54,7 @@ func TestQueueOfThreads(t *testing.T) {
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const mb = 1 << 20
-		q := &queue{most: 64, bytes: 12 * mb, ordered: true}
+		q := &queue{room: delivery.Room{Flushes: 64, InOrder: 12 * mb}}
 		var mu sync.Mutex
 		began := make(map[int]bool)
 		places := make(map[int]*place)
@@ -91,14 +106,14 @@ func TestQueue(t *testing.T) {
 		start(6, "a", 100*mb) // more than there ever is room for, but alone
 		running(1, 2, 3, 4, 5, 6)
 		q.leave(places[6])
-		for i := range q.most + 1 {
+		for i := range q.room.Flushes + 1 {
 			start(10+i, string(rune('A'+i)), 0)
 		}
 		synctest.Wait()
-		if len(began) != 6+q.most {
+		if len(began) != 6+q.room.Flushes {
 			t.Errorf("%d flushes at a time", len(began)-6)
 		}
-		for range q.most + 1 {
+		for range q.room.Flushes + 1 {
 			synctest.Wait()
 			for i := range began {
 				if places[i] != nil && i >= 10 {
@@ -118,7 +133,7 @@ func TestQueue(t *testing.T) {
 // does not.
 func TestQueueLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{most: 64, bytes: 10}
+		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 10}}
 		var mu sync.Mutex
 		var began []int
 		var places []*place
@@ -161,12 +176,14 @@ func TestQueueLine(t *testing.T) {
 // slow, counted from when that has room.
 func TestQueueWithoutOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{most: 64, bytes: 10}
+		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 10}}
 		var began atomic.Int32
 		start := func(bytes int) *place {
 			p := q.place(nil, "a")
 			go func() {
-				q.wait(p, bytes)
+				if !q.wait(p, bytes) {
+					t.Error("a chunk is to be in order")
+				}
 				began.Add(1)
 			}()
 			return p

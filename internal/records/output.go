@@ -20,6 +20,10 @@ type Config struct {
 	Concurrency int // calls in flight within one flush
 }
 
+// InParallel is how many calls a flush has in flight where nothing else is asked for.
+// A chunk is at most 2 MB: of records of 1 KB that is five calls, which go at once.
+const InParallel = 8
+
 // ParseStreams reads an option that names a stream, and dead_letter_stream. check
 // says what is wrong with a name that is no template of the tag.
 func (c *Config) ParseStreams(s *options.Set, option string, check func(option, stream string)) {
@@ -106,9 +110,15 @@ func (o *Output) service(k *Kind, c *Config, stream string) *Service {
 // bytes of chunks. Small chunks share calls, so the more of them there are at a time
 // the fewer calls they take (make bench-peers CASES=trickle:1:50). Of large ones the
 // calls of a flush go side by side, so it takes few flushes to have enough of them:
-// more bytes raise the peak, and make nothing faster (CASES=kubernetes:4:50).
-// Where the calls of a chunk go side by side, chunks need no order either.
-func (o *Output) Room() (flushes, bytes int, ordered bool) { return 256, 16 << 20, o.ordered }
+// more bytes raise the peak, and make nothing faster (CASES=kubernetes:4:50,small:4:50).
+// Where the calls of a chunk go side by side, chunks need no order either; where they
+// go one after the other, it takes more chunks.
+func (o *Output) Room() delivery.Room {
+	if o.ordered {
+		return delivery.Room{Flushes: 256, Bytes: 16 << 20, InOrder: 16 << 20}
+	}
+	return delivery.Room{Flushes: 256, Bytes: 10 << 20}
+}
 
 // Close ends the instance. No flush may be under way.
 func (o *Output) Close() {
