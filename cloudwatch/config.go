@@ -106,7 +106,7 @@ func parseConfig(s *options.Set) config {
 		outOfRange:     parseOutOfRange(s),
 		letterStream:   parseLetterStream(s),
 		gzip:           s.OneOf("request_compression", "none", "none", "gzip") == "gzip",
-		concurrency:    s.Int("concurrency", 4, 1, 64),
+		concurrency:    s.Int("concurrency", 8, 1, 64),
 	}
 	format := s.OneOf("log_format", "json", "json", "json/emf", "auto")
 	c.allEMF, c.autoFormat = format == "json/emf", format == "auto"

@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 		createStream: true,
 		existing:     "retention",
 		maxEvent:     1_048_550,
-		concurrency:  4,
+		concurrency:  8,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -209,7 +209,7 @@ func atATime(calls []*awslocal.Request) (most int) {
 // concurrency bounds the calls that one chunk has in flight at a time, and so
 // does experimental_concurrency; with a partition key there is one at a time.
 func TestConcurrency(t *testing.T) {
-	const records = 4000 // of one chunk, in 8 calls
+	const records = 5000 // of one chunk, in 10 calls
 	n := writeNumbered(t, records)
 	f := func(s sink, atMost int, options ...string) {
 		t.Run(strings.Join(append([]string{s.plugin}, options...), ","), func(t *testing.T) {
@@ -226,10 +226,10 @@ func TestConcurrency(t *testing.T) {
 			}
 		})
 	}
-	f(kinesisSink, 4)
+	f(kinesisSink, 8)
 	f(kinesisSink, 1, "concurrency 1")
 	f(kinesisSink, 3, "experimental_concurrency 3", "experimental_concurrency_retries 2")
 	f(kinesisSink, 1, "partition_key service")
-	f(firehoseSink, 4)
+	f(firehoseSink, 8)
 	f(firehoseSink, 2, "concurrency 2")
 }

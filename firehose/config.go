@@ -33,7 +33,7 @@ func parseConfig(s *options.Set) records.Config {
 		// A newline ends each record, as in both of the peers: Firehose writes
 		// records into a file one behind the other.
 		Form:        records.ParseForm(s, true, maxRecordBytes, maxRecordBytes),
-		Concurrency: s.Int("concurrency", 4, 1, 64),
+		Concurrency: s.Int("concurrency", records.InParallel, 1, 64),
 	}
 	c.ParseStreams(s, "delivery_stream", func(option, stream string) {
 		if !streamName.Match(stream) {

@@ -14,12 +14,11 @@ import (
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 // https://docs.aws.amazon.com/streams/latest/dev/large-records.html
 const (
-	maxStreamName     = 128
-	maxRecords        = 500
-	maxBytes          = 10 << 20 // of data before base64, and partition keys
-	recordBytes       = 1 << 20  // of one record's data and partition key, by default
-	maxRecordBytes    = 10 << 20 // the most that a stream can be set to
-	defaultInParallel = 4
+	maxStreamName  = 128
+	maxRecords     = 500
+	maxBytes       = 10 << 20 // of data before base64, and partition keys
+	recordBytes    = 1 << 20  // of one record's data and partition key, by default
+	maxRecordBytes = 10 << 20 // the most that a stream can be set to
 
 	// aggregateBytes is how large an aggregate becomes by default. A shard takes
 	// 1 MiB a second, so one that is as large as a record may be uses up a shard's
@@ -95,7 +94,7 @@ func checkStream(s *options.Set, option, stream, region string) {
 // acknowledged before it is sent; here never. Its _retries are taken as they are
 // there and mean nothing any more: retry_budget says how long to try.
 func (c *config) parseConcurrency(s *options.Set) int {
-	n := defaultInParallel
+	n := records.InParallel
 	if c.key != nil {
 		n = 1
 	}

@@ -149,7 +149,7 @@ func (w *Sender) pairs() bool {
 	return digest.Piece <= full && full <= maxPaired && w.flush.Bytes()-w.filled >= full+full/4 && digest.Pairs()
 }
 
-// enqueue hands a full batch to a goroutine that sends: to one that has nothing to
+// enqueue hands a batch to a goroutine that sends: to one that has nothing to
 // do, else to a new one. It blocks while as many as may be are busy, which bounds
 // the memory of a flush: at most two batches for each call under way, left, the one
 // that is being filled, and the one that it is hashed beside.
@@ -192,7 +192,7 @@ func (w *Sender) Finish() {
 		}
 		return
 	}
-	w.queue <- w.open
+	w.enqueue(w.open)
 	close(w.queue)
 	w.wait.Wait()
 	if w.left != nil {
