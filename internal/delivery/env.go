@@ -64,6 +64,9 @@ type Chunk struct {
 	// AnyOrder says that other chunks of the tag are delivered beside this one, so
 	// that its records have no order to keep either.
 	AnyOrder bool
+	// Read, if it is not nil, is called when all of the chunk was read: what is left
+	// of its flush is to wait for the service.
+	Read func()
 	// Lost is not nil for a chunk that comes only once. It is set to the indexes of
 	// the records that were not delivered, in order.
 	Lost *[]int

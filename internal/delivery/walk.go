@@ -14,6 +14,9 @@ import (
 // then what came before is good, and the chunk is not worth asking for again,
 // since it would come to the same.
 func (f *Flush) Walk(record func(i int, ev *chunk.Event)) (broken error) {
+	if f.chunk.Read != nil {
+		defer f.chunk.Read()
+	}
 	return f.walk(f.chunk.Data, record)
 }
 

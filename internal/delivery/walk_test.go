@@ -63,6 +63,25 @@ func TestWalk(t *testing.T) {
 }
 
 // What is settled is not read again, and what is no record is dropped once.
+// TestWalkTellsItsEnd: who brought a chunk hears when it was read, also one that breaks off.
+func TestWalkTellsItsEnd(t *testing.T) {
+	for _, data := range []string{events(3), events(2) + "\xc1"} {
+		d, _ := open(t, "out.0", nil)
+		read := 0
+		f := d.Begin(Chunk{Tag: "app", Data: []byte(data), Read: func() { read++ }})
+		broken := f.Walk(func(i int, _ *chunk.Event) {
+			if read > 0 {
+				t.Errorf("record %d comes after the end", i)
+			}
+			f.Sent(1, at(i))
+		})
+		if read != 1 {
+			t.Errorf("the end of a chunk was told %d times", read)
+		}
+		f.Finish(broken)
+	}
+}
+
 func TestWalkAgain(t *testing.T) {
 	d, _ := open(t, "out.0", nil)
 	c := Chunk{Tag: "app", Data: []byte(events(4) + noEvent + events(4))}

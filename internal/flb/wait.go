@@ -50,6 +50,7 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 		result := delivery.Error
 		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
 		chunk.AnyOrder = in.queue.wait(place, len(chunk.Data))
+		chunk.Read = sync.OnceFunc(place.wasRead)
 		defer in.queue.leave(place)
 		result = in.flush(chunk)
 	}()
@@ -151,11 +152,14 @@ type queue struct {
 	taken   int               // bytes of their chunks
 }
 
-// slow is how long a flush takes that does more than to use the processor: a chunk
-// of 2 MB is delivered in less where the service answers at once. Where no order is
-// kept, the next one of its tag begins beside it then. At once it would be more
-// bodies in memory, and nothing faster (make bench-peers CASES=kubernetes:1:0,kubernetes:1:50).
-const slow = 20 * time.Millisecond
+// Where no order is kept, the next chunk of a tag begins when the one before it waits
+// for the service: at once it would be more bodies in memory, and nothing faster (make
+// bench-peers CASES=kubernetes:1:0,kubernetes:1:50). By these a service that answers at
+// once is told from others.
+const (
+	answers = 6 * time.Millisecond  // from when a chunk was read until it is delivered
+	slow    = 20 * time.Millisecond // from when its flush began
+)
 
 // place is one flush among those of its tag.
 type place struct {
@@ -163,6 +167,8 @@ type place struct {
 	before *place        // nil: none
 	began  chan struct{} // closed when it has room, with since
 	since  time.Time
+	read   chan struct{} // closed when all of its chunk was read, with waits
+	waits  time.Time
 	left   chan struct{}
 	bytes  int
 	room   chan struct{} // there is room; nil: it has not waited for that
@@ -178,7 +184,7 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 		q.loop = loop
 		q.another = make(chan struct{})
 	}
-	p := &place{tag: tag, began: make(chan struct{}), left: make(chan struct{})}
+	p := &place{tag: tag, began: make(chan struct{}), read: make(chan struct{}), left: make(chan struct{})}
 	if loop != q.loop && !q.threads {
 		q.threads = true
 		close(q.another)
@@ -211,25 +217,47 @@ func (q *queue) wait(p *place, bytes int) (anyOrder bool) {
 	return !q.inOrder()
 }
 
-// follow waits until another flush has left, or is slow and there is no order to keep;
-// or until there is another thread, and so no order between them either.
+// follow waits until another flush has left, or waits for the service and there is no
+// order to keep; or until there is another thread, and so no order between them either.
 func (q *queue) follow(before *place) {
-	var late <-chan time.Time
-	if q.room.InOrder == 0 {
+	if q.room.InOrder > 0 {
 		select {
-		case <-before.began:
+		case <-before.left:
 		case <-q.another:
-			return
 		}
-		timer := time.NewTimer(time.Until(before.since.Add(slow)))
-		defer timer.Stop()
-		late = timer.C
+		return
+	}
+	select {
+	case <-before.began:
+	case <-q.another:
+		return
+	}
+	begun := before.since.Add(slow)
+	late := time.NewTimer(time.Until(begun))
+	defer late.Stop()
+	select {
+	case <-before.read:
+		if waits := before.waits.Add(answers); waits.Before(begun) {
+			late.Reset(time.Until(waits))
+		}
+	case <-before.left:
+		return
+	case <-late.C:
+		return
+	case <-q.another:
+		return
 	}
 	select {
 	case <-before.left:
-	case <-late:
+	case <-late.C:
 	case <-q.another:
 	}
+}
+
+// wasRead notes that all of a flush's chunk was read: it only waits from here on.
+func (p *place) wasRead() {
+	p.waits = time.Now()
+	close(p.read)
 }
 
 // enter takes room for a flush, or puts it into the line.

@@ -173,7 +173,7 @@ func TestQueueLine(t *testing.T) {
 }
 
 // TestQueueWithoutOrder: the next flush of a tag begins when the one before it is
-// slow, counted from when that has room.
+// slow, counted from when that has room, or waits for answers.
 func TestQueueWithoutOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 10}}
@@ -212,7 +212,25 @@ func TestQueueWithoutOrder(t *testing.T) {
 		check(time.Hour, 5)
 		sixth := start(1)
 		check(0, 6) // the one before has been slow for long
-		for _, p := range []*place{second, third, fifth, sixth} {
+		seventh := start(0)
+		check(2*time.Millisecond, 6)
+		sixth.wasRead()
+		check(answers-1, 6)
+		check(1, 7)
+		seventh.wasRead()
+		check(answers-1, 7)
+		eighth := start(0)
+		check(0, 7)
+		check(1, 8)
+		ninth := start(0)
+		check(slow-1, 8)
+		eighth.wasRead() // which makes it no later
+		check(1, 9)
+		tenth := start(0)
+		ninth.wasRead()
+		q.leave(ninth)
+		check(0, 10)
+		for _, p := range []*place{second, third, fifth, sixth, seventh, eighth, tenth} {
 			q.leave(p)
 		}
 		if len(q.last) != 0 || q.flushes != 0 || q.taken != 0 {
