@@ -62,7 +62,6 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// What is settled is not read again, and what is no record is dropped once.
 // TestWalkTellsItsEnd: who brought a chunk hears when it was read, also one that breaks off.
 func TestWalkTellsItsEnd(t *testing.T) {
 	for _, data := range []string{events(3), events(2) + "\xc1"} {
@@ -82,6 +81,7 @@ func TestWalkTellsItsEnd(t *testing.T) {
 	}
 }
 
+// What is settled is not read again, and what is no record is dropped once.
 func TestWalkAgain(t *testing.T) {
 	d, _ := open(t, "out.0", nil)
 	c := Chunk{Tag: "app", Data: []byte(events(4) + noEvent + events(4))}
