@@ -331,8 +331,6 @@ func (t *table) sort() {
 var instancesTable = newTable("three instances of each plugin in one process; every call by chance throttled or failing",
 	"workers", "records", "instances", "delivered", "duplicates", "calls throttled", "calls failed", "seconds", "threads", "RSS MB")
 
-// Several outputs of each plugin in one process have the same workers at work
-// on the same chunks, and each delivers all of them once.
 // One worker has many flushes under way, as with Fluent Bit's own outputs: what
 // waits for an answer does not hold up the chunks of other tags. Those of one tag
 // keep their order.
@@ -413,6 +411,8 @@ func TestChunksOfATag(t *testing.T) {
 	}
 }
 
+// Several outputs of each plugin in one process have the same workers at work
+// on the same chunks, and each delivers all of them once.
 func TestManyInstances(t *testing.T) {
 	const records = 6_000
 	n := writeParts(t, 6, records)

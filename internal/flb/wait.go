@@ -232,12 +232,12 @@ func (q *queue) follow(before *place) {
 	case <-q.another:
 		return
 	}
-	begun := before.since.Add(slow)
-	late := time.NewTimer(time.Until(begun))
+	due := before.since.Add(slow)
+	late := time.NewTimer(time.Until(due))
 	defer late.Stop()
 	select {
 	case <-before.read:
-		if waits := before.waits.Add(answers); waits.Before(begun) {
+		if waits := before.waits.Add(answers); waits.Before(due) {
 			late.Reset(time.Until(waits))
 		}
 	case <-before.left:
