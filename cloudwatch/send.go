@@ -2,7 +2,6 @@ package cloudwatch
 
 import (
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,8 +149,9 @@ func (s *sender) start(b *batch, late <-chan time.Time) {
 		s.next(l, b)
 		leave()
 	})
-	// It is best sent while its bytes are still in the processor's caches.
-	runtime.Gosched()
+	// It is best sent while its bytes are still in the processor's caches, and a call
+	// that has its answer leaves its memory to the next batch.
+	awsx.Poll()
 }
 
 func (s *sender) lane(t target) *lane {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -965,6 +966,32 @@ func TestAnyOrderGivesUp(t *testing.T) {
 		t.Error("a batch was sent after one that was given up")
 	}
 	f.End(nil)
+}
+
+// TestAnswersAreSeen: a call whose answer comes while batches are being filled ends
+// then, and leaves its memory to the next one.
+func TestAnswersAreSeen(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // else Go may see it in another thread
+	url, _ := scripted(t, func(_ string, _ int, _ []byte, w http.ResponseWriter) { _, _ = w.Write([]byte("{}")) })
+	r := newRigOn(t, nil, url, logKey, "log", "concurrency", "16")
+	f := r.Begin(delivery.Chunk{})
+	s := r.newSender(f, true)
+	most := 0
+	for i := range 40 {
+		if i == 20 { // those before have made the connections
+			s.wait.Wait()
+			most = 0
+		}
+		b := s.newBatch(place{target: target{"g", "s"}})
+		b.add([]byte(`{"timestamp":1,"message":"a"}`), event{millis: now.UnixMilli(), size: 27})
+		s.start(b, nil)
+		most = max(most, len(s.beside))
+	}
+	s.wait.Wait()
+	f.End(nil)
+	if most > 4 {
+		t.Errorf("%d calls at a time, where each is answered at once", most)
+	}
 }
 
 // TestWorkers has 1 to 8 workers and two instances flush at the same time, with

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -540,6 +542,47 @@ func TestMemoryOfAFlush(t *testing.T) {
 	out.Finish()
 	if r := flush.End(nil); r != delivery.OK {
 		t.Errorf("got %v", r)
+	}
+}
+
+// TestAnswersAreSeen: an answer that comes while batches are being filled frees its
+// sender, which takes the next one.
+func TestAnswersAreSeen(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // else Go may see it in another thread
+	in, service, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer service.Close()
+	f := newFake(t, 8, "5s", func(int, []sent) (awsx.RecordsAnswer, error) {
+		if _, err := in.Read(make([]byte, 1)); err != nil {
+			t.Errorf("no answer: %v", err)
+		}
+		return good()
+	})
+	n := 20 * f.Limits.Records
+	flush := f.Begin(f.chunk(n))
+	out := f.NewSender(flush)
+	answer := func() {
+		if _, err := service.Write([]byte("a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		flush.Record()
+		out.Add([]byte("x"), nil, i)
+		if i > 0 && i%f.Limits.Records == 0 { // a call has just begun
+			answer()
+		}
+	}
+	answer()
+	out.Finish()
+	if r := flush.End(nil); r != delivery.OK {
+		t.Errorf("got %v", r)
+	}
+	if out.senders > 2 {
+		t.Errorf("%d goroutines send, where the answer to a call is there before the next batch is full", out.senders)
 	}
 }
 
