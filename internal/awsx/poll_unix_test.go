@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -53,15 +54,31 @@ func TestPollTogether(t *testing.T) {
 	wg.Wait()
 }
 
-// TestPollWithoutPipe: where there can be none, there is nothing to wait for.
+// TestPollWithoutPipe: where there can be none, there is nothing to wait for; the next
+// call tries again.
 func TestPollWithoutPipe(t *testing.T) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
 	var p poller
-	if p.open() != nil {
-		t.Fatal("no pipe")
+	p.wait()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if p.out != nil {
+		t.Fatal("there is a pipe")
+	}
+	if p.wait(); !p.written {
+		t.Error("no byte was written")
 	}
 	p.in.Close()
-	p.wait()
-	if p.written {
+	if p.wait(); p.written {
 		t.Error("a byte was written to a closed pipe")
 	}
 }
