@@ -107,9 +107,7 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 	full := w.open
 	w.wire.filled(full)
 	w.filled += full.bytes
-	if w.senders > 0 {
-		awsx.Poll() // a call that has its answer leaves its memory to the next batch
-	}
+	awsx.Poll() // a call that has its answer leaves its memory to the next batch
 	if full.waits {
 		w.begin(full)
 	} else {

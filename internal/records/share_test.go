@@ -847,3 +847,15 @@ func TestManyFlushes(t *testing.T) {
 		t.Logf("%d records in %d calls", all, c.Get(delivery.Requests))
 	})
 }
+
+// TestNoTurnForNobody: the last of a group may leave it just when its time is up. A
+// call that nobody makes would count as one under way for ever.
+func TestNoTurnForNobody(t *testing.T) {
+	var g gather
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	group := g.newGroup()
+	if g.call(group); group.called || g.calls != 0 || len(group.turn) != 0 {
+		t.Errorf("a group of nobody has its turn: %d calls", g.calls)
+	}
+}

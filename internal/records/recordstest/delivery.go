@@ -757,7 +757,7 @@ func (s *Subject) concurrency(t *testing.T) {
 		opts []string
 		want int
 	}{
-		"default":       {nil, 4},
+		"default":       {nil, 8},
 		"concurrency 2": {[]string{"concurrency", "2"}, 2},
 		"concurrency 1": {[]string{"concurrency", "1"}, 1},
 	} {
@@ -775,6 +775,9 @@ func (s *Subject) Overlap(t *testing.T, want int, opts ...string) {
 		s.Accept(w, len(in.Records), nil)
 	})
 	r := s.StartAt(t, url, append(opts, LogKey...)...)
+	if room := r.Room(); (room.InOrder > 0) != (want == 1) {
+		t.Errorf("with %d calls at once, chunks have room in their order: %+v", want, room)
+	}
 	r.Want(delivery.OK, Numbered(0, 6000))
 	if g.most != want {
 		t.Errorf("%d calls were in flight at once, want %d", g.most, want)

@@ -33,6 +33,7 @@ import (
 // Plugin is an output instance.
 type Plugin interface {
 	Flush(delivery.Chunk) delivery.Result
+	Room() delivery.Room
 	Close()
 }
 
