@@ -43,8 +43,12 @@ type batch struct {
 	head      int    // length of what stands before the first event
 	events    []event
 	bytes     int   // as the service counts them
-	newest    int64 // time of an event
+	oldest    int64 // time of an event
+	newest    int64 // and of another one
 	unordered bool  // an event came after a newer one
+	cuts      bool  // the events of the newest millisecond may be left to the next batch
+	tail      int   // the index of the first of these, if they are in its second half; else 0
+	untilTail int64 // newest of those before
 	metrics   bool  // an event is a document of the embedded metric format
 	memo      jsonenc.Memo
 	asIs      bool // the body is sent as it is, and hashed while it is being written
@@ -74,7 +78,7 @@ func newBatch(t target, entity string) *batch {
 	}
 	b.body = append(b.body, `,"logEvents":[`...)
 	b.head = len(b.body)
-	b.events, b.bytes, b.unordered, b.metrics, b.asIs = b.events[:0], 0, false, false, false
+	b.events, b.bytes, b.unordered, b.metrics, b.asIs, b.cuts, b.tail = b.events[:0], 0, false, false, false, false, 0
 	b.digest.Reset()
 	return b
 }
@@ -152,10 +156,19 @@ func (b *batch) close(start int, millis int64, size, record int) bool {
 
 // push notes the event whose object was written from start on.
 func (b *batch) push(millis int64, start, size, record int) *event {
-	if len(b.events) > 0 && millis < b.newest {
-		b.unordered = true // so another body is sent, see sort
-	} else {
+	switch {
+	case len(b.events) == 0:
+		b.oldest, b.newest = millis, millis
+	case millis > b.newest:
+		b.tail = 0
+		if b.cuts && (b.bytes > maxBatchBytes/2 || len(b.events) > maxBatchEvents/2) {
+			b.tail, b.untilTail = len(b.events), b.newest
+		}
 		b.newest = millis
+	case millis < b.newest:
+		b.unordered = true // so another body is sent, see sort
+		b.tail = 0
+		b.oldest = min(b.oldest, millis)
 	}
 	// Written where it stays: to copy one that was just made would wait until all
 	// of the body that was written before has left for the caches.
@@ -164,9 +177,28 @@ func (b *batch) push(millis int64, start, size, record int) *event {
 	e.millis, e.start, e.end, e.size, e.record = millis, start, len(b.body), size, record
 	b.bytes += size
 	if b.asIs && !b.unordered {
-		b.digest.Add(b.body)
+		b.digest.Add(b.body[:b.firm()])
 	}
 	return e
+}
+
+// firm is how much of the body stays with the batch.
+func (b *batch) firm() int {
+	if b.tail > 0 {
+		return b.events[b.tail-1].end
+	}
+	return len(b.body)
+}
+
+// cutTo leaves the events of the newest millisecond to the next batch.
+func (b *batch) cutTo(next *batch) {
+	for _, e := range b.events[b.tail:] {
+		next.add(b.body[e.start:e.end], e)
+		b.bytes -= e.size
+	}
+	next.metrics = b.metrics
+	b.events = b.events[:b.tail]
+	b.newest, b.tail = b.untilTail, 0
 }
 
 // hasRoom says whether an event fits by number and size. An empty batch has

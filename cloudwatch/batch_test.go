@@ -414,9 +414,9 @@ func TestHashedOnTheWay(t *testing.T) {
 		r.flush(delivery.OK, numbered(0, 5000))
 		r.wantOnce("g", "s", 0, 5000)
 		f := r.Begin(delivery.Chunk{})
-		s := r.newSender(f, false)
+		s := r.newSender(f, delivery.Chunk{})
 		first := s.batch(target{"g", "s"}).asIs
-		if next := s.replace(s.last).asIs; first != want || next != want {
+		if next := s.replace(s.last, nil).asIs; first != want || next != want {
 			t.Errorf("compression %s: got %v and then %v, want %v", compression, first, next, want)
 		}
 		s.finish()

@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,7 +112,18 @@ func kubernetesRecord(t testing.TB) []byte {
 // flush delivers a chunk and wants a result.
 func (r *rig) flush(want delivery.Result, data []byte) {
 	r.t.Helper()
-	if got := r.Flush(delivery.Chunk{Tag: "tag", Data: data}); got != want {
+	r.flushChunk(want, delivery.Chunk{Tag: "tag", Data: data})
+}
+
+// flushBeside does the same as one of several workers.
+func (r *rig) flushBeside(want delivery.Result, data []byte) {
+	r.t.Helper()
+	r.flushChunk(want, delivery.Chunk{Tag: "tag", Data: data, AnyOrder: true})
+}
+
+func (r *rig) flushChunk(want delivery.Result, c delivery.Chunk) {
+	r.t.Helper()
+	if got := r.Flush(c); got != want {
 		r.t.Errorf("got %v, want %v; log:\n%s", got, want, strings.Join(r.log.All(), "\n"))
 	}
 }
@@ -154,9 +167,15 @@ func (r *rig) account(in, sent, pending int, dropped ...any) {
 	}
 }
 
-// messages are those of a stream, in the order of their arrival.
-func (r *rig) messages(group, stream string) []string {
-	return r.srv.Logs().Stream(group, stream).Messages()
+// messages are those of a stream as the service gives them out: by time, and those of
+// one millisecond as they arrived.
+func (r *rig) messages(group, stream string) (messages []string) {
+	events := r.srv.Logs().Stream(group, stream).Events()
+	slices.SortStableFunc(events, func(a, b awslocal.LogEvent) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	for _, e := range events {
+		messages = append(messages, e.Message)
+	}
+	return messages
 }
 
 // wantOnce wants records first to last-1 (see numbered) to be in the stream, each

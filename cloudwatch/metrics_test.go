@@ -46,7 +46,7 @@ func TestFormatAuto(t *testing.T) {
 		if got := r.formats(); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", format, got, want)
 		}
-		if got := r.messages("g", "s"); got[2] != emfText || got[4] != `{"_aws":{"CloudWatchMetrics":[]}}` {
+		if got := r.messages("g", "s"); got[5] != emfText || got[3] != `{"_aws":{"CloudWatchMetrics":[]}}` {
 			t.Errorf("%s: got %q", format, got)
 		}
 		r.account(6, 6, 0)
@@ -84,10 +84,20 @@ func TestFormatOfParts(t *testing.T) {
 	r.account(4, 4, 0)
 
 	// The document goes with the batch that it has room in.
-	r = newRig(t, awslocal.Config{}, "log_format", "auto", logKey, "log")
+	r = newRig(t, awslocal.Config{}, "log_format", "auto", logKey, "log", "concurrency", "1")
 	r.srv.Logs().CreateStream("g", "s")
 	r.flush(delivery.OK, chunkOf(record{0, line(strings.Repeat("x", maxBatchBytes-100))}, record{1, line(emfText)}))
 	if got := r.formats(); !slices.Equal(got, []string{"", "json/emf"}) {
+		t.Errorf("got %q", got)
+	}
+
+	// And with the events that are left to the next batch.
+	r = newRig(t, awslocal.Config{Latency: 20 * time.Millisecond}, "log_format", "auto", logKey, "log")
+	r.srv.Logs().CreateStream("g", "s")
+	r.slow.Store(true)
+	half := strings.Repeat("x", maxBatchBytes/2)
+	r.flush(delivery.OK, chunkOf(record{0, line(half)}, record{1, line(emfText)}, record{1, line(half)}, record{2, line(half)}))
+	if got := r.formats(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"", "json/emf", "json/emf"}) {
 		t.Errorf("got %q", got)
 	}
 }

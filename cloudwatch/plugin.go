@@ -3,8 +3,8 @@
 //
 // The files are the way of a record: config.go (options), plugin.go (Flush: the
 // walk over a chunk), names.go and ecs.go (which group and stream),
-// metrics.go (records that carry metrics), batch.go (the request's body), target.go (groups and streams that exist), send.go (the
-// calls), verdict.go (what an answer means).
+// metrics.go (records that carry metrics), batch.go (the request's body), target.go (groups and streams that exist), order.go
+// (which calls wait for which), send.go (the calls), verdict.go (what an answer means).
 package cloudwatch
 
 import (
@@ -45,6 +45,7 @@ type Plugin struct {
 
 	sawMetrics sync.Once // says what becomes of them
 
+	slow     atomic.Bool            // the last answer took its time
 	troubled atomic.Pointer[stream] // the last stream that could not be sent to, until it can
 }
 
@@ -86,11 +87,13 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 // bytes of chunks: of most flushes one call is, on a connection of its own, so it
 // takes many. With fewer bytes, workers are slower where answers take 50 ms; more
 // raise the peak, and make nothing faster (make bench-peers CASES=kubernetes:4:50).
-// Events of the same millisecond are shown in the order in which they came, so
-// chunks are delivered in theirs as long as there is one. Then so are the calls of
-// each, which takes longer.
-func (*Plugin) Room() delivery.Room {
-	return delivery.Room{Flushes: 64, Bytes: 10 << 20, InOrder: 20 << 20}
+// Where the calls to a stream go one after the other, so do the chunks of a tag; else
+// they are read one after the other, and see to the order of their calls themselves.
+func (p *Plugin) Room() delivery.Room {
+	if p.concurrency == 1 {
+		return delivery.Room{Flushes: 64, Bytes: 10 << 20, InOrder: 20 << 20}
+	}
+	return delivery.Room{Flushes: 64, Bytes: 10 << 20, ReadInOrder: true}
 }
 
 // Close ends the instance. No flush may be under way.
@@ -102,7 +105,7 @@ func (p *Plugin) Close() {
 // Flush delivers the records of a chunk.
 func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f := p.Begin(c)
-	out := p.newSender(f, c.AnyOrder)
+	out := p.newSender(f, c)
 	names := p.names.chunk(f.Context(), c.Tag)
 	out.tags = p.newTagger(names)
 	if p.addEntity {

@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,12 +14,10 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 )
 
-// sender has the batches of one flush: an open one for each stream, and those
-// under way. Batches of one stream go out one after the other, in the order in
-// which they were filled, so that a chunk's lines keep their order even within a
-// millisecond; different streams go out side by side. Where the chunks of a tag go
-// side by side, too, so do all batches: the sooner a chunk is delivered, the sooner
-// Fluent Bit has its memory back.
+// sender has the batches of one flush: an open one for each stream, and those under
+// way, which go out side by side as far as the order of their records lets them
+// (order.go): the sooner a chunk is delivered, the sooner Fluent Bit has its memory
+// back. Where the chunks of a tag have no order, the batches of one have none either.
 type sender struct {
 	p     *Plugin
 	flush *delivery.Flush
@@ -33,10 +32,13 @@ type sender struct {
 	plain    []byte    // the last record without what is for its entity alone
 	picked   []byte    // what is sent of the last record, where it had to be made
 	over     []byte    // an event that the batch before had no room for
+	sent     float64   // what full calls were made of, see ofCall
 	begun    time.Time
+	tag      string
+	anyOrder bool
 	slots    chan struct{} // one for each PutLogEvents call that may be under way
 	tools    chan struct{} // and for each group and stream that may be in the making
-	beside   chan struct{} // and for each full batch that goes beside others of its stream; nil: none does
+	full     chan struct{} // and for each full batch that may be on its way while others are filled
 	lanes    map[target]*lane
 	wait     sync.WaitGroup
 
@@ -44,26 +46,20 @@ type sender struct {
 	late []*batch   // of events that were left out for their time, see retime
 }
 
-// lane has the full batches of one stream.
+// lane is one stream as a flush sees it.
 type lane struct {
-	// stopped says that one was given up. Then the others are, too: what keeps it
-	// back keeps back its stream, and the order of the lines is kept for the next flush.
+	*stream
+	// stopped says that a batch was given up. Then those that come after it are, too:
+	// what keeps it back keeps back its stream, and the order of the records is kept for
+	// the next flush.
 	stopped atomic.Bool
-
-	mu      sync.Mutex
-	queue   []*batch
-	running bool
-	ended   chan struct{} // closed when the lane runs no more
 }
 
-// newSender returns the sender of a flush, of which records have no order to keep
-// with anyOrder.
-func (p *Plugin) newSender(f *delivery.Flush, anyOrder bool) *sender {
-	s := &sender{p: p, flush: f, begun: time.Now(), slots: make(chan struct{}, p.concurrency), tools: make(chan struct{}, p.concurrency)}
-	if anyOrder {
-		s.beside = make(chan struct{}, p.concurrency)
-	}
-	return s
+// newSender returns the sender of a flush.
+func (p *Plugin) newSender(f *delivery.Flush, c delivery.Chunk) *sender {
+	n := p.concurrency
+	return &sender{p: p, flush: f, tag: c.Tag, anyOrder: c.AnyOrder, begun: time.Now(),
+		slots: make(chan struct{}, n), tools: make(chan struct{}, n), full: make(chan struct{}, n)}
 }
 
 // place is what the events of one batch have in common.
@@ -96,62 +92,94 @@ func (s *sender) batch(t target) *batch {
 func (s *sender) newBatch(at place) *batch {
 	b := newBatch(at.target, at.entity)
 	b.asIs = s.p.shrink == nil
+	b.cuts = !s.anyOrder && s.p.concurrency > 1 && s.p.slow.Load()
 	return b
 }
 
-// replace sends the full batch of a stream, and returns the one in its place. The
-// walk goes on when it was sent, so that a flush has one batch at a time where it
-// can, or as soon as it may be sent beside others; but it waits no longer than
-// aheadAfter: one stream is not to hold up the others.
-func (s *sender) replace(full *batch) (next *batch) {
+// close ends the event of a record that begins at start in b, and puts it into the
+// next batch if b has no room for it.
+func (s *sender) close(b *batch, start int, millis int64, size, record int) {
+	if b.close(start, millis, size, record) {
+		return
+	}
+	over := event{millis: millis, size: size + eventOverhead, record: record}
+	if !s.cuts(b, over) {
+		s.sent += ofCall(b.bytes, b.Len())
+		s.over = append(s.over[:0], b.body[start:]...)
+		s.replace(b, nil).add(s.over, over)
+		return
+	}
+	next := s.newBatch(place{b.target, b.entity})
+	text := b.body[start:]
+	b.cutTo(next)
+	next.add(text, over)
+	s.sent += ofCall(b.bytes, b.Len())
+	s.replace(b, next)
+}
+
+// cuts says whether the events of the newest millisecond in a full batch are best left
+// to the next one, which e begins else: then the two have no millisecond in common, and
+// neither waits for the other. By what is left of the chunk it is to take no call more.
+func (s *sender) cuts(b *batch, e event) bool {
+	if b.tail == 0 || e.millis != b.newest {
+		return false
+	}
+	bytes := 0
+	for _, e := range b.events[b.tail:] {
+		bytes += e.size
+	}
+	tail := ofCall(bytes, b.Len()-b.tail)
+	walked, left := s.flush.Walked()
+	calls := ofCall(e.size, 1) + (s.sent+ofCall(b.bytes, b.Len()))*float64(left)/float64(walked)
+	return bytes+e.size <= maxBatchBytes && math.Ceil(calls+tail) == math.Ceil(calls)
+}
+
+// ofCall is how much of a call some events take.
+func ofCall(bytes, events int) float64 {
+	return max(float64(bytes)/maxBatchBytes, float64(events)/maxBatchEvents)
+}
+
+// quick is from when a full batch was begun to be sent until it is delivered, where the
+// service takes no time to speak of. The walk waits for that long, so that a flush has
+// one batch at a time where it can.
+const quick = 6 * time.Millisecond
+
+// aheadAfter is some times what a call takes. The walk waits no longer than this while
+// as many full batches are under way as may be: one stream is not to hold up the others.
+const aheadAfter = 250 * time.Millisecond
+
+// replace sends the full batch of a stream, and returns the one in its place, which is
+// next if that is not nil.
+func (s *sender) replace(full, next *batch) *batch {
 	at := place{full.target, full.entity}
 	delete(s.open, at)
 	s.last = nil
 	s.flush.CountIn()
 	late := time.NewTimer(aheadAfter)
 	defer late.Stop()
-	if s.beside != nil {
-		s.start(full, late.C)
+	leave := func() { <-s.full }
+	select {
+	case s.full <- struct{}{}:
+	case <-late.C:
+		leave = func() {}
+	}
+	ended := s.start(full, leave)
+	if s.anyOrder || s.p.slow.Load() {
+		// It is best sent while its bytes are still in the processor's caches, and a call
+		// that has its answer leaves its memory to the next batch.
+		awsx.Poll()
 	} else {
+		late.Reset(quick)
 		select {
-		case <-s.enqueue(full):
+		case <-ended:
 		case <-late.C:
 		}
 	}
-	next = s.newBatch(at)
+	if next == nil {
+		next = s.newBatch(at)
+	}
 	s.open[at], s.last = next, next
 	return next
-}
-
-// aheadAfter is some times what a call takes.
-const aheadAfter = 250 * time.Millisecond
-
-// close ends the event of a record that begins at start in b, and puts it into the
-// next batch if b has no room for it.
-func (s *sender) close(b *batch, start int, millis int64, size, record int) {
-	if !b.close(start, millis, size, record) {
-		s.over = append(s.over[:0], b.body[start:]...)
-		s.replace(b).add(s.over, event{millis: millis, size: size + eventOverhead, record: record})
-	}
-}
-
-// start has a batch sent beside those of the same stream, when there is room for
-// one or it is late.
-func (s *sender) start(b *batch, late <-chan time.Time) {
-	l := s.lane(b.target)
-	leave := func() { <-s.beside }
-	select {
-	case s.beside <- struct{}{}:
-	case <-late:
-		leave = func() {}
-	}
-	s.wait.Go(func() {
-		s.next(l, b)
-		leave()
-	})
-	// It is best sent while its bytes are still in the processor's caches, and a call
-	// that has its answer leaves its memory to the next batch.
-	awsx.Poll()
 }
 
 func (s *sender) lane(t target) *lane {
@@ -160,78 +188,69 @@ func (s *sender) lane(t target) *lane {
 	}
 	l := s.lanes[t]
 	if l == nil {
-		l = &lane{}
+		l = &lane{stream: s.p.targets.stream(t)}
 		s.lanes[t] = l
 	}
 	return l
 }
 
-// next delivers a batch of a lane.
-func (s *sender) next(l *lane, b *batch) {
-	if !l.stopped.Load() && !s.deliver(b) {
-		l.stopped.Store(true)
+// span returns the place of a batch among those of its stream.
+func (s *sender) span(l *lane, b *batch) *span {
+	at := &span{flush: s.flush, tag: s.tag, first: b.oldest, last: b.newest, ended: make(chan struct{})}
+	if s.p.concurrency == 1 {
+		at.first, at.last = math.MinInt64, math.MaxInt64 // one call after the other
 	}
+	if !s.anyOrder {
+		l.order.enter(at)
+	}
+	return at
 }
 
-// enqueue has a batch sent behind those of the same stream. The channel is closed
-// when there are no more of them.
-func (s *sender) enqueue(b *batch) (ended <-chan struct{}) {
+// start has a batch sent behind those of its stream that are to come before it. The
+// channel is closed when it is delivered or given up.
+func (s *sender) start(b *batch, then func()) (ended <-chan struct{}) {
 	l := s.lane(b.target)
-	l.mu.Lock()
-	l.queue = append(l.queue, b)
-	start := !l.running
-	if start {
-		l.running, l.ended = true, make(chan struct{})
-	}
-	ended = l.ended
-	l.mu.Unlock()
-	if start {
-		s.wait.Go(func() { s.run(l) })
-	}
-	return ended
+	at := s.span(l, b)
+	s.wait.Go(func() {
+		defer then()
+		s.next(l, at, b)
+	})
+	return at.ended
 }
 
-// run sends a lane's batches until there are none.
-func (s *sender) run(l *lane) {
-	for {
-		l.mu.Lock()
-		if len(l.queue) == 0 {
-			l.running = false
-			close(l.ended)
-			l.mu.Unlock()
-			return
-		}
-		b := l.queue[0]
-		l.queue = l.queue[1:]
-		l.mu.Unlock()
-		s.next(l, b)
+// next delivers a batch of a lane when those before it have ended.
+func (s *sender) next(l *lane, at *span, b *batch) {
+	defer at.end()
+	at.wait()
+	if !l.stopped.Load() && !s.deliver(l.stream, b) {
+		l.stopped.Store(true)
 	}
 }
 
 // finish sends what is open and waits for all calls.
 func (s *sender) finish() {
 	s.flush.CountIn()
-	s.finishOpen()
-	for _, b := range s.late {
-		s.deliver(b)
-	}
-}
-
-func (s *sender) finishOpen() {
 	if len(s.open) == 1 && s.lanes == nil {
-		s.deliver(s.last) // the common case: one batch in all needs no goroutine
-		return
+		l := s.lane(s.last.target) // the common case: one batch in all needs no goroutine
+		at := s.span(l, s.last)
+		s.flush.WasRead()
+		s.next(l, at, s.last)
+	} else {
+		for _, b := range s.open {
+			s.start(b, func() {})
+		}
+		s.flush.WasRead()
+		s.wait.Wait()
 	}
-	for _, b := range s.open {
-		s.enqueue(b)
+	for _, b := range s.late {
+		s.deliver(s.p.targets.stream(b.target), b)
 	}
-	s.wait.Wait()
 }
 
 // deliver brings a batch across, or leaves the rest of it unsettled when the
 // flush's budget is spent. It frees the batch. more tells whether another batch
 // of the same stream is worth trying in this flush.
-func (s *sender) deliver(b *batch) (more bool) {
+func (s *sender) deliver(st *stream, b *batch) (more bool) {
 	more = true
 	defer s.flush.Guard()
 	if b.Len() == 0 { // its only record could not be written
@@ -239,7 +258,6 @@ func (s *sender) deliver(b *batch) (more bool) {
 		return more
 	}
 	b = b.sort()
-	st := s.p.targets.stream(b.target)
 	for i := 0; i < b.Len() && more; {
 		j := b.day(i)
 		if j-i == b.Len() {
@@ -396,10 +414,18 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 	a.begun = time.Now()
 	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, body, headers...)
 	p.Add(delivery.Requests, body.Resent())
+	p.answered(time.Since(a.begun))
 	if err == nil {
 		p.Add(delivery.Bytes, len(text))
 	}
 	return answer, true, err
+}
+
+// answered notes how long a call took.
+func (p *Plugin) answered(took time.Duration) {
+	if slow := took > quick; p.slow.Load() != slow {
+		p.slow.Store(slow)
+	}
 }
 
 // failed deals with an error of PutLogEvents.

@@ -176,7 +176,7 @@ func TestSequenceTokensWithWorkers(t *testing.T) {
 			for i := range size {
 				c = appendRecord(c, now.Add(-time.Duration(i%3)*time.Second), line(message((w*rounds+round)*size+i)))
 			}
-			r.flush(delivery.OK, c)
+			r.flushBeside(delivery.OK, c)
 		}
 	})
 	r.wantOnce("g", "s", 0, workers*rounds*size)
@@ -268,7 +268,7 @@ func TestEndlessInvalidSequenceToken(t *testing.T) {
 		refusal(w, 400, "InvalidSequenceTokenException", "expectedSequenceToken", fmt.Sprint(n))
 	})
 	r := newRigOn(t, nil, url, "retry_budget", "300ms")
-	recordstest.Parallel(4, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
+	recordstest.Parallel(4, func(w int) { r.flushBeside(delivery.Retry, numbered(w, w+1)) })
 	if n := calls("PutLogEvents"); n > 4*12 {
 		t.Errorf("%d calls were made", n)
 	}
@@ -284,7 +284,7 @@ func TestTurnIsWaitedForOnlySoLong(t *testing.T) {
 	r.targets.stream(target{"g", "s"}).expect("", true) // as after a call that was refused for its token
 	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.Hang}))
 	began := time.Now()
-	recordstest.Parallel(8, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
+	recordstest.Parallel(8, func(w int) { r.flushBeside(delivery.Retry, numbered(w, w+1)) })
 	// One after the other they would take 8 s.
 	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("took %v", took)
@@ -528,7 +528,7 @@ func TestThrottledWorkers(t *testing.T) {
 	r := newRig(t, awslocal.Config{}, logKey, "log", "retry_budget", "500ms")
 	r.srv.Logs().CreateStream("g", "s")
 	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.Throttle}))
-	recordstest.Parallel(workers, func(w int) { r.flush(delivery.Retry, numbered(w*10, w*10+10)) })
+	recordstest.Parallel(workers, func(w int) { r.flushBeside(delivery.Retry, numbered(w*10, w*10+10)) })
 	// Each of them alone would make some six calls in that time.
 	if n := r.count("PutLogEvents"); n > 4*workers {
 		t.Errorf("%d calls were made", n)
@@ -537,7 +537,7 @@ func TestThrottledWorkers(t *testing.T) {
 	r.srv.ClearFaults()
 	r.Plugin.pace = delivery.Pace{} // as after some calm seconds
 	r.targets = newTargets()
-	recordstest.Parallel(workers, func(w int) { r.flush(delivery.OK, numbered(w*10, w*10+10)) })
+	recordstest.Parallel(workers, func(w int) { r.flushBeside(delivery.OK, numbered(w*10, w*10+10)) })
 	r.wantOnce("g", "s", 0, workers*10)
 	r.account(workers*10, workers*10, 0)
 	r.log.Want(t, "warning", "CloudWatch Logs holds requests back")
@@ -588,15 +588,17 @@ func TestOnlyTheRestIsSentAgain(t *testing.T) {
 	r.account(30_000, 30_000, 0)
 }
 
-// TestStreamIsLeftAlone makes one call to a stream that lets nobody write to it,
-// though more batches of it are filled long after that.
+// TestStreamIsLeftAlone makes no more calls to a stream that lets nobody write to it
+// than may be under way by then, though more batches of it are filled long after that.
 func TestStreamIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, awslocal.Config{}, logKey, "log")
+	r := newRig(t, awslocal.Config{}, logKey, "log", "concurrency", "2")
 	r.srv.Logs().CreateStream("g", "s")
 	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.AccessDenied}))
 	r.flush(delivery.Retry, numbered(0, 100_000))
-	r.wantCalls("PutLogEvents", 1)
+	if n := r.count("PutLogEvents"); n > 2 {
+		t.Errorf("%d calls were made", n)
+	}
 	r.account(100_000, 0, 100_000)
 }
 
@@ -629,7 +631,7 @@ func TestExpiredCredentials(t *testing.T) {
 	if !r.srv.STS().Expire(first) {
 		t.Fatal("not expired")
 	}
-	recordstest.Parallel(4, func(w int) { r.flush(delivery.OK, numbered(10+w*10, 20+w*10)) })
+	recordstest.Parallel(4, func(w int) { r.flushBeside(delivery.OK, numbered(10+w*10, 20+w*10)) })
 	if got := r.signer().AccessKeyID; got == first {
 		t.Error("the credentials are the same")
 	}
@@ -680,20 +682,16 @@ func TestOneStreamFailsForGood(t *testing.T) {
 	r.account(10, 9, 1)
 }
 
-// TestWalkWaits: the walk does not go past a full batch before the call with it has
-// ended, unless that takes long: then other streams get theirs.
+// TestWalkWaits: the walk does not go past more full batches than may be under way,
+// unless their calls take long: then other streams get theirs.
 func TestWalkWaits(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(kind)", "concurrency", "4", "retry_budget", "5s", "http_request_timeout", "5s")
+	const concurrency = 2
+	r := newRig(t, awslocal.Config{}, logKey, "log", "log_stream_name", "$(kind)", "concurrency", fmt.Sprint(concurrency), "retry_budget", "5s", "http_request_timeout", "5s")
 	r.srv.Logs().CreateStream("g", "stuck")
 	r.srv.Logs().CreateStream("g", "well")
 	r.srv.SetFaults("PutLogEvents", always(awslocal.Fault{Kind: awslocal.Hang, Target: "stuck"}))
-	var c []byte
-	for i, kind := range []string{"stuck", "well"} {
-		for k := range maxBatchEvents + 1 {
-			c = appendRecord(c, now, map[string]any{"log": message(i*maxBatchEvents + k), "kind": kind})
-		}
-	}
+	c := slices.Concat(sameMilli(0, (concurrency+1)*maxBatchEvents, "stuck"), sameMilli(0, maxBatchEvents+1, "well"))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -713,6 +711,14 @@ func TestWalkWaits(t *testing.T) {
 	if n := len(r.messages("g", "well")); n != maxBatchEvents+1 {
 		t.Errorf("%d events for the other stream have arrived, want %d", n, maxBatchEvents+1)
 	}
+}
+
+// sameMilli is a chunk of records first to last-1, all of one millisecond.
+func sameMilli(first, last int, kind string) (c []byte) {
+	for i := first; i < last; i++ {
+		c = appendRecord(c, now, map[string]any{"log": message(i), "kind": kind})
+	}
+	return c
 }
 
 // REFUSED FOR WHAT IS IN IT
@@ -766,7 +772,7 @@ func TestAllRefused(t *testing.T) {
 // settled of them is, and only the rest comes again, the stream's next batch included.
 func TestRefusedInPart(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, awslocal.Config{}, logKey, "log")
+	r := newRig(t, awslocal.Config{}, logKey, "log", "concurrency", "1")
 	r.srv.Logs().CreateStream("g", "s")
 	r.srv.Script("PutLogEvents",
 		awslocal.Fault{Kind: awslocal.Error, Status: 400, Code: "InvalidParameterException"}, // all
@@ -874,24 +880,30 @@ func TestConcurrency(t *testing.T) {
 	}
 }
 
-// longLines is a chunk of one stream that fills several calls, four lines each.
-func longLines(calls int) []byte {
+// longLines is a chunk of one stream that fills several calls, four lines each, of
+// which each is some milliseconds after the one before.
+func longLines(calls, apart int) []byte {
 	var c []byte
 	for i := range 4 * calls {
-		c = appendRecord(c, now, map[string]any{"log": message(i) + strings.Repeat("x", 250_000)})
+		c = appendRecord(c, now.Add(time.Duration(i*apart)*time.Millisecond), map[string]any{"log": message(i) + strings.Repeat("x", 250_000)})
 	}
 	return c
 }
 
-// TestAnyOrder: a chunk that has no order to keep has its calls to one stream side by
-// side, as many as may be, and is not read far ahead of them; another one has not.
+// TestAnyOrder: a chunk has its calls to one stream side by side, as many as may be, if
+// it has no order to keep or they have no millisecond in common; it is not read far
+// ahead of them.
 func TestAnyOrder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		anyOrder          bool
+		apart             int
 		concurrency, want int // calls at a time
 		batches           int // that there are when the first call waits for its answer
-	}{{true, 3, 3, 4}, {true, 1, 1, 2}, {false, 3, 1, 1}} {
+	}{
+		{true, 0, 3, 3, 4}, {true, 0, 1, 1, 2},
+		{false, 0, 3, 1, 4}, {false, 1, 3, 3, 4}, {false, -1, 3, 3, 4}, {false, 1, 1, 1, 2},
+	} {
 		var calls peak
 		var r *rig
 		seen := make(chan struct{}) // how far the chunk was read when the first call waits
@@ -917,7 +929,7 @@ func TestAnyOrder(t *testing.T) {
 		})
 		r = newRigOn(t, nil, url, logKey, "log", "concurrency", fmt.Sprint(c.concurrency))
 		const n = 5
-		if got := r.Flush(delivery.Chunk{Tag: "tag", Data: longLines(n), AnyOrder: c.anyOrder}); got != delivery.OK {
+		if got := r.Flush(delivery.Chunk{Tag: "tag", Data: longLines(n, c.apart), AnyOrder: c.anyOrder}); got != delivery.OK {
 			t.Errorf("%+v: %v", c, got)
 		}
 		if got := calls.most.Load(); int(got) != c.want || count("PutLogEvents") != n {
@@ -935,7 +947,7 @@ func TestAnyOrderGivesUp(t *testing.T) {
 	r := newRig(t, awslocal.Config{}, logKey, "log", "concurrency", "1")
 	r.srv.Logs().CreateStream("g", "s")
 	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.None}, awslocal.Fault{Kind: awslocal.AccessDenied})
-	c := delivery.Chunk{Tag: "tag", Data: longLines(n), AnyOrder: true}
+	c := delivery.Chunk{Tag: "tag", Data: longLines(n, 0), AnyOrder: true}
 	for _, want := range []delivery.Result{delivery.Retry, delivery.OK} {
 		if got := r.Flush(c); got != want {
 			t.Errorf("got %v, want %v", got, want)
@@ -947,12 +959,12 @@ func TestAnyOrderGivesUp(t *testing.T) {
 	r.account(4*n, 4*n, 0)
 
 	f := r.Begin(delivery.Chunk{})
-	s := r.newSender(f, true)
+	s := r.newSender(f, delivery.Chunk{AnyOrder: true})
 	at := target{"g", "s"}
 	send := func() {
 		b := s.newBatch(place{target: at})
 		b.add([]byte(`{"timestamp":1,"message":"a"}`), event{millis: now.UnixMilli(), size: 27})
-		s.start(b, nil)
+		s.start(b, func() {})
 		s.wait.Wait()
 	}
 	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.AccessDenied})
@@ -975,17 +987,17 @@ func TestAnswersAreSeen(t *testing.T) {
 	url, _ := scripted(t, func(_ string, _ int, _ []byte, w http.ResponseWriter) { _, _ = w.Write([]byte("{}")) })
 	r := newRigOn(t, nil, url, logKey, "log", "concurrency", "16")
 	f := r.Begin(delivery.Chunk{})
-	s := r.newSender(f, true)
+	s := r.newSender(f, delivery.Chunk{AnyOrder: true})
 	most := 0
 	for i := range 40 {
 		if i == 20 { // those before have made the connections
 			s.wait.Wait()
 			most = 0
 		}
-		b := s.newBatch(place{target: target{"g", "s"}})
+		b := s.batch(target{"g", "s"})
 		b.add([]byte(`{"timestamp":1,"message":"a"}`), event{millis: now.UnixMilli(), size: 27})
-		s.start(b, nil)
-		most = max(most, len(s.beside))
+		s.replace(b, nil)
+		most = max(most, len(s.full))
 	}
 	s.wait.Wait()
 	f.End(nil)

@@ -12,14 +12,16 @@ import (
 )
 
 // maxTargets bounds what is remembered of streams, and of groups: names made
-// from records have no end. What is forgotten costs a stream its pace and token,
-// and a group one more look at its settings.
+// from records have no end. What is forgotten costs a stream its pace and token, and
+// the order between calls under way and later ones; and a group one more look at its
+// settings.
 const maxTargets = 10_000
 
 // stream is what is known of one log stream.
 type stream struct {
 	target
-	pace delivery.Pace
+	pace  delivery.Pace
+	order order
 
 	// made counts the times this stream was made from here. Who finds it missing
 	// says which count it had seen: if somebody else has made it since, sending

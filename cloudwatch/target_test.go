@@ -217,7 +217,7 @@ func TestCreateRace(t *testing.T) {
 			for k := range 10 {
 				c = appendRecord(c, now, map[string]any{"stream": fmt.Sprint("s", k%5), "log": message(w*10 + k)})
 			}
-			round.flush(delivery.OK, c)
+			round.flushBeside(delivery.OK, c)
 		})
 		records = append(records, round.srv.Logs().Total())
 		p.Close()
@@ -429,7 +429,7 @@ func TestMakingIsWaitedForOnlySoLong(t *testing.T) {
 	r.srv.Logs().CreateGroup("g")
 	r.srv.SetFaults("CreateLogStream", always(awslocal.Fault{Kind: awslocal.Hang}))
 	began := time.Now()
-	recordstest.Parallel(8, func(w int) { r.flush(delivery.Retry, numbered(w, w+1)) })
+	recordstest.Parallel(8, func(w int) { r.flushBeside(delivery.Retry, numbered(w, w+1)) })
 	// One after the other they would take 8 s and more.
 	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("took %v", took)
@@ -478,7 +478,7 @@ func TestManyTargets(t *testing.T) {
 			time.Sleep(time.Millisecond / 10)
 		}
 	})
-	recordstest.Parallel(2, func(w int) { r.flush(delivery.OK, chunk(w)) })
+	recordstest.Parallel(2, func(w int) { r.flushBeside(delivery.OK, chunk(w)) })
 	close(stop)
 	wait.Wait()
 	for i := range n {

@@ -378,26 +378,28 @@ func TestFirstFlush(t *testing.T) {
 	}
 }
 
-// TestChunksOfATag: one file alone fills chunk after chunk. Where there is no order to
-// keep, several of them are under way with a service that takes its time.
+// TestChunksOfATag: one file alone fills chunk after chunk. Several of them are under way
+// with a service that takes its time, where the order lets them; and with one worker the
+// events of CloudWatch Logs are shown in theirs.
 func TestChunksOfATag(t *testing.T) {
 	const records = 60_000
 	n := writeNumbered(t, records)
-	few, one, some := []sink{kinesisSink, firehoseSink}, func(n int) bool { return n == 1 }, func(n int) bool { return n > 4 }
+	all, one, some := []sink{cloudwatchSink, kinesisSink, firehoseSink}, func(n int) bool { return n == 1 }, func(n int) bool { return n > 4 }
 	for options, want := range map[string]struct {
 		sinks  []sink
 		enough func(int) bool
 	}{
-		"workers 1\nconcurrency 4": {few, some}, // more than of one chunk
-		"workers 1\nconcurrency 1": {few, one},
-		"workers 1":                {[]sink{cloudwatchSink}, one},
+		"workers 1\nconcurrency 4": {all, some}, // more than of one chunk
+		"workers 1\nconcurrency 1": {all, one},
 		"workers 2":                {[]sink{cloudwatchSink}, func(n int) bool { return n > 2 }},
 	} {
 		enough := want.enough
 		for _, s := range want.sinks {
 			t.Run(s.plugin+", "+strings.ReplaceAll(options, "\n", ", "), func(t *testing.T) {
 				aws := awsForSinks(t, awslocal.Config{Latency: 60 * time.Millisecond})
-				p := start(t, run{service: n.service(), plugins: []string{s.loader()}, config: n.input("app.log") + s.output(aws, strings.Split(options, "\n")...)})
+				// Their times are those of being read: many of one millisecond.
+				input := section("INPUT", "Name tail", "Tag app.log", "Path "+n.file, "Read_from_Head On", "Buffer_Chunk_Size 512K", "Buffer_Max_Size 1M")
+				p := start(t, run{service: n.service(), plugins: []string{s.loader()}, config: input + s.output(aws, append(strings.Split(options, "\n"), "log_key log")...)})
 				p.wait("all records have arrived", time.Minute, func() bool { return s.total(aws) >= records })
 				p.stop(20 * time.Second)
 				if a := n.checkTexts(s.records(aws)); !a.whole(n) {
@@ -405,6 +407,9 @@ func TestChunksOfATag(t *testing.T) {
 				}
 				if most := atATime(aws.Requests(s.operation)); !enough(most) {
 					t.Errorf("%d calls at a time", most)
+				}
+				if a := n.checkEvents(aws.Logs().Streams()...); a.disorder > 0 && !strings.HasPrefix(options, "workers 2") {
+					t.Errorf("%d events are shown behind a later one", a.disorder)
 				}
 			})
 		}

@@ -52,6 +52,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 			w.EachPart(send)
 		}
 	})
+	f.WasRead()
 	finish(f, together)
 	out.Finish()
 	w.Free()

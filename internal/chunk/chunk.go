@@ -116,6 +116,9 @@ func NewReader(data []byte) Reader {
 	return Reader{data: data[:len(data):len(data)]}
 }
 
+// Offset returns how many bytes were read, and how many are left.
+func (r *Reader) Offset() (read, left int) { return r.off, len(r.data) - r.off }
+
 // Next returns the next event and passes over group markers. Its errors:
 //
 //   - io.EOF: the chunk ends here, and at the end of an element.

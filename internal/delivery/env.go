@@ -61,11 +61,11 @@ type Chunk struct {
 	// OnEngine says that Flush runs on Fluent Bit's engine thread (workers 0),
 	// where everything else stands still for as long as it takes.
 	OnEngine bool
-	// AnyOrder says that other chunks of the tag are delivered beside this one, so
-	// that its records have no order to keep either.
+	// AnyOrder says that other chunks of the tag are delivered beside this one, as they
+	// come, so that its records have no order to keep either.
 	AnyOrder bool
-	// Read, if it is not nil, is called when all of the chunk was read: what is left
-	// of its flush is to wait for the service.
+	// Read, if it is not nil, is called when all of the chunk was read, and the order of
+	// its batches is known: what is left of its flush is to wait for the service.
 	Read func()
 	// Lost is not nil for a chunk that comes only once. It is set to the indexes of
 	// the records that were not delivered, in order.
@@ -78,4 +78,8 @@ type Room struct {
 	Flushes int
 	Bytes   int // of their chunks; the requests that are made of them take about as much
 	InOrder int // the same where the chunks of a tag go one after the other, as they do with one worker; 0: they do not
+
+	// ReadInOrder says that with one worker a chunk begins only when the one of its tag
+	// before it was read: the output keeps the order of the records itself.
+	ReadInOrder bool
 }

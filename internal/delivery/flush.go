@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/options"
 )
 
@@ -121,33 +122,34 @@ func (d *Delivery) Close() {
 // Flush follows the records of one chunk. Record, Unsettled and End belong to
 // the goroutine that walks the chunk; the other methods may be called by any.
 type Flush struct {
-	d        *Delivery
-	chunk    Chunk
-	key      *chunkKey // nil: not needed so far
-	deadline time.Time
-	before   []uint64 // settled by earlier flushes of this chunk; not changed while this one runs
-	records  int      // walked so far
-	made     bool     // the records are not those of the chunk, but made of it
-	skipped  int
-	failing  atomic.Bool // the last answer was a failure
+	d       *Delivery
+	chunk   Chunk
+	key     *chunkKey // nil: not needed so far
+	before  []uint64  // settled by earlier flushes of this chunk; not changed while this one runs
+	records int       // walked so far
+	made    bool      // the records are not those of the chunk, but made of it
+	skipped int
+	reader  chunk.Reader
+	failing atomic.Bool // the last answer was a failure
 
 	// Where the record in hand is to go, for its letter, as far as that is known: of
 	// the goroutine that walks the chunk.
 	Group, Stream string
 
-	mu      sync.Mutex
-	counted int // counted as taken in, by this flush or an earlier one
-	settled []uint64
-	done    int             // bits set in settled
-	parted  map[int]*parted // records that go out in parts
-	parts   []part          // what the indexes that Part returned stand for
-	dead    []dead          // records that were given up, if they are to be kept
-	causes  []Cause
-	same    bool // the last one in causes is that of the records in hand
-	ended   bool
-	ctx     context.Context
-	cancel  context.CancelFunc
-	watch   *time.Timer
+	mu       sync.Mutex
+	deadline time.Time
+	counted  int // counted as taken in, by this flush or an earlier one
+	settled  []uint64
+	done     int             // bits set in settled
+	parted   map[int]*parted // records that go out in parts
+	parts    []part          // what the indexes that Part returned stand for
+	dead     []dead          // records that were given up, if they are to be kept
+	causes   []Cause
+	same     bool // the last one in causes is that of the records in hand
+	ended    bool
+	ctx      context.Context
+	cancel   context.CancelFunc
+	watch    *time.Timer
 
 	room [16]uint64 // for settled: 1,024 records, as many as most chunks have
 }
@@ -155,11 +157,8 @@ type Flush struct {
 // Begin starts the flush of a chunk. End must be called.
 func (d *Delivery) Begin(c Chunk) *Flush {
 	d.resume()
-	budget := d.budget
-	if c.OnEngine {
-		budget = min(budget, engineBudget)
-	}
-	f := &Flush{d: d, chunk: c, deadline: time.Now().Add(budget)}
+	f := &Flush{d: d, chunk: c}
+	f.deadline = time.Now().Add(f.budget())
 	if stop, ok := d.ending.deadline(); ok && d.failing.Load() && !time.Now().Before(stop) {
 		// What is dead is not worth another try for each chunk that is left.
 		f.failing.Store(true)
@@ -172,6 +171,21 @@ func (d *Delivery) Begin(c Chunk) *Flush {
 		f.settled = append(f.settled, m.settled...)
 	}
 	return f
+}
+
+// budget is how long the flush may send again what failed.
+func (f *Flush) budget() time.Duration {
+	if f.chunk.OnEngine {
+		return min(f.d.budget, engineBudget)
+	}
+	return f.d.budget
+}
+
+// WasRead says that all of the chunk was read, and the order of its batches is known.
+func (f *Flush) WasRead() {
+	if f.chunk.Read != nil {
+		f.chunk.Read()
+	}
 }
 
 // Wait sleeps until a request to a destination may start. All of its paces must

@@ -205,6 +205,11 @@ func TestBudget(t *testing.T) {
 			if got := time.Until(f.Deadline()); got != c.want {
 				t.Errorf("budget %q, on engine %t: %v, want %v", c.budget, c.onEngine, got, c.want)
 			}
+			time.Sleep(500 * time.Millisecond)
+			f.Renew()
+			if got := time.Until(f.Deadline()); got != c.want {
+				t.Errorf("budget %q, on engine %t: renewed it is %v, want %v", c.budget, c.onEngine, got, c.want)
+			}
 			f.End(nil)
 		}
 	})

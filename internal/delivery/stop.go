@@ -38,10 +38,20 @@ func (e *ending) deadline() (time.Time, bool) {
 
 // Deadline is when the flush's budget is spent: nothing is sent again after it.
 func (f *Flush) Deadline() time.Time {
-	if stop, ok := f.d.ending.deadline(); ok && stop.Before(f.deadline) {
+	f.mu.Lock()
+	deadline := f.deadline
+	f.mu.Unlock()
+	if stop, ok := f.d.ending.deadline(); ok && stop.Before(deadline) {
 		return stop
 	}
-	return f.deadline
+	return deadline
+}
+
+// Renew gives the flush its budget anew: it has waited for another flush.
+func (f *Flush) Renew() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deadline = time.Now().Add(f.budget())
 }
 
 // Context is for the flush's calls. It ends some time after the budget only

@@ -14,9 +14,6 @@ import (
 // then what came before is good, and the chunk is not worth asking for again,
 // since it would come to the same.
 func (f *Flush) Walk(record func(i int, ev *chunk.Event)) (broken error) {
-	if f.chunk.Read != nil {
-		defer f.chunk.Read()
-	}
 	return f.walk(f.chunk.Data, record)
 }
 
@@ -29,7 +26,8 @@ func (f *Flush) WalkData(data []byte, record func(i int, ev *chunk.Event)) (brok
 
 func (f *Flush) walk(data []byte, record func(i int, ev *chunk.Event)) (broken error) {
 	defer caught(&broken)
-	r := chunk.NewReader(data)
+	f.reader = chunk.NewReader(data)
+	r := &f.reader
 	var ev chunk.Event // one for all: its address goes to a function that is not known here
 	for {
 		var err error
@@ -50,6 +48,12 @@ func (f *Flush) walk(data []byte, record func(i int, ev *chunk.Event)) (broken e
 			f.Malformed(i, bad)
 		}
 	}
+}
+
+// Walked returns how many bytes were walked so far of those that are being walked, and
+// how many are left.
+func (f *Flush) Walked() (walked, left int) {
+	return f.reader.Offset()
 }
 
 func (f *Flush) walkOne(record func(i int, ev *chunk.Event), i int, ev *chunk.Event) {

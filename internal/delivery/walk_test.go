@@ -62,23 +62,32 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// TestWalkTellsItsEnd: who brought a chunk hears when it was read, also one that breaks off.
-func TestWalkTellsItsEnd(t *testing.T) {
+// TestWalked: how far the walk has come can be told on the way, and who brought a chunk
+// hears that it was read when the output says so.
+func TestWalked(t *testing.T) {
 	for _, data := range []string{events(3), events(2) + "\xc1"} {
 		d, _ := open(t, "out.0", nil)
 		read := 0
 		f := d.Begin(Chunk{Tag: "app", Data: []byte(data), Read: func() { read++ }})
+		each := len(events(1))
 		broken := f.Walk(func(i int, _ *chunk.Event) {
-			if read > 0 {
-				t.Errorf("record %d comes after the end", i)
+			if walked, left := f.Walked(); walked != (i+1)*each || left != len(data)-walked {
+				t.Errorf("with record %d %d bytes were walked, and %d are left", i, walked, left)
 			}
 			f.Sent(1, at(i))
 		})
-		if read != 1 {
+		if read != 0 {
+			t.Error("the walk says that the chunk was read")
+		}
+		if f.WasRead(); read != 1 {
 			t.Errorf("the end of a chunk was told %d times", read)
 		}
 		f.Finish(broken)
 	}
+	d, _ := open(t, "out.0", nil)
+	f := d.Begin(Chunk{Tag: "app"})
+	f.WasRead() // which nobody waits for
+	f.Finish(nil)
 }
 
 // What is settled is not read again, and what is no record is dropped once.

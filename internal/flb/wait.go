@@ -152,13 +152,13 @@ type queue struct {
 	taken   int               // bytes of their chunks
 }
 
-// Where no order is kept, the next chunk of a tag begins when the one before it waits
-// for the service: at once it would be more bodies in memory, and nothing faster (make
-// bench-peers CASES=kubernetes:1:0,kubernetes:1:50). By these a service that answers at
-// once is told from others.
+// Where chunks are not delivered in their order, the next one of a tag begins when the
+// one before it waits for the service: at once it would be more bodies in memory, and
+// nothing faster (make bench-peers CASES=kubernetes:1:0,kubernetes:1:50). By these a
+// service that answers at once is told from others.
 const (
 	answers = 6 * time.Millisecond  // from when a chunk was read until it is delivered
-	slow    = 20 * time.Millisecond // from when its flush began
+	slow    = 20 * time.Millisecond // from when its flush began, if it need not be read first
 )
 
 // place is one flush among those of its tag.
@@ -196,8 +196,7 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 	return p
 }
 
-// inOrder says whether a chunk waits for the end of the one before it, however long
-// that takes.
+// inOrder says whether a chunk waits for the end of the one before it.
 func (q *queue) inOrder() bool { return q.room.InOrder > 0 && !q.threads }
 
 // wait waits for a flush's turn. anyOrder is that of its chunk.
@@ -214,11 +213,11 @@ func (q *queue) wait(p *place, bytes int) (anyOrder bool) {
 	close(p.began)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return !q.inOrder()
+	return q.threads || q.room.InOrder == 0 && !q.room.ReadInOrder
 }
 
-// follow waits until another flush has left, or waits for the service and there is no
-// order to keep; or until there is another thread, and so no order between them either.
+// follow waits until another flush has left, or waits for the service and the order
+// allows for that; or until there is another thread, and so no order between them.
 func (q *queue) follow(before *place) {
 	if q.room.InOrder > 0 {
 		select {
@@ -233,23 +232,25 @@ func (q *queue) follow(before *place) {
 		return
 	}
 	due := before.since.Add(slow)
-	late := time.NewTimer(time.Until(due))
-	defer late.Stop()
+	var late <-chan time.Time // nil: not before it was read
+	if !q.room.ReadInOrder {
+		late = time.After(time.Until(due))
+	}
 	select {
 	case <-before.read:
-		if waits := before.waits.Add(answers); waits.Before(due) {
-			late.Reset(time.Until(waits))
+		if waits := before.waits.Add(answers); q.room.ReadInOrder || waits.Before(due) {
+			late = time.After(time.Until(waits))
 		}
 	case <-before.left:
 		return
-	case <-late.C:
+	case <-late:
 		return
 	case <-q.another:
 		return
 	}
 	select {
 	case <-before.left:
-	case <-late.C:
+	case <-late:
 	case <-q.another:
 	}
 }

@@ -172,6 +172,60 @@ func TestQueueLine(t *testing.T) {
 	})
 }
 
+// TestQueueReadInOrder: where chunks are read in their order, the next flush of a tag
+// begins when the one before it was read and waits for answers, however long that takes;
+// and at once when that has left, or there is a second thread.
+func TestQueueReadInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 10, ReadInOrder: true}}
+		threads := new([2]byte)
+		var began, ordered atomic.Int32
+		start := func() *place {
+			p := q.place(unsafe.Pointer(&threads[0]), "a")
+			go func() {
+				if !q.wait(p, 1) {
+					ordered.Add(1)
+				}
+				began.Add(1)
+			}()
+			return p
+		}
+		check := func(after time.Duration, want int) {
+			t.Helper()
+			time.Sleep(after)
+			if synctest.Wait(); int(began.Load()) != want {
+				t.Errorf("%d flushes have begun, want %d", began.Load(), want)
+			}
+		}
+		first, second := start(), start()
+		check(time.Hour, 1) // the first is still being read
+		first.wasRead()
+		check(answers-1, 1)
+		check(1, 2)
+		third := start()
+		q.leave(second)
+		check(0, 3) // though it did not say that it was read
+		fourth := start()
+		third.wasRead()
+		check(time.Millisecond, 3)
+		q.leave(third)
+		check(0, 4)
+		fifth := start()
+		check(time.Hour, 4)
+		if n := ordered.Load(); n != 4 {
+			t.Errorf("%d of 4 chunks keep their order", n)
+		}
+		other := q.place(unsafe.Pointer(&threads[1]), "a")
+		check(0, 5)
+		if n := ordered.Load(); n != 4 || !q.wait(other, 1) {
+			t.Errorf("with two threads %d chunks keep their order", n-4)
+		}
+		for _, p := range []*place{first, fourth, fifth, other} {
+			q.leave(p)
+		}
+	})
+}
+
 // TestQueueWithoutOrder: the next flush of a tag begins when the one before it is
 // slow, counted from when that has room, or waits for answers.
 func TestQueueWithoutOrder(t *testing.T) {

@@ -32,6 +32,7 @@ func (s *Subject) Delivery(t *testing.T) {
 		"ledger":                  s.ledger,
 		"workers":                 s.workers,
 		"concurrency":             s.concurrency,
+		"end of the chunk":        s.wasRead,
 		"many faults, many times": s.manyFaults,
 	})
 }
@@ -786,6 +787,23 @@ func (s *Subject) Overlap(t *testing.T, want int, opts ...string) {
 		t.Errorf("the flush came back when %d of 6,000 records had been answered", len(g.sent))
 	}
 	r.Account(6000, 6000, 0)
+}
+
+// That a chunk was read is told before its calls are answered.
+func (s *Subject) wasRead(t *testing.T) {
+	read := make(chan struct{})
+	url := Scripted(t, func(_ int, in Request, w http.ResponseWriter) {
+		select {
+		case <-read:
+		case <-time.After(5 * time.Second):
+			t.Error("the chunk was read, and nobody told so before the answer")
+		}
+		s.Accept(w, len(in.Records), nil)
+	})
+	r := s.StartAt(t, url, LogKey...)
+	if got := r.Flush(delivery.Chunk{Tag: "tag", Data: Numbered(0, 10), Read: sync.OnceFunc(func() { close(read) })}); got != delivery.OK {
+		t.Errorf("got %v", got)
+	}
 }
 
 // Fifty thousand records with 5 % of the entries refused and 10 % of the calls
