@@ -78,7 +78,8 @@ func newBatch(t target, entity string) *batch {
 	}
 	b.body = append(b.body, `,"logEvents":[`...)
 	b.head = len(b.body)
-	b.events, b.bytes, b.unordered, b.metrics, b.asIs, b.cuts, b.tail = b.events[:0], 0, false, false, false, false, 0
+	b.events, b.bytes, b.unordered, b.metrics, b.asIs = b.events[:0], 0, false, false, false
+	b.oldest, b.newest, b.cuts, b.tail = 0, 0, false, 0
 	b.digest.Reset()
 	return b
 }

@@ -301,6 +301,14 @@ func TestCutTo(t *testing.T) {
 		string(next.body[next.head:next.end()]) != "xxx,xxxx" {
 		t.Errorf("what goes is %+v", next)
 	}
+	b.add([]byte("x"), event{millis: 9, size: 1})
+	b.Free()
+	next.Free()
+	for range 2 { // of which one has b's memory
+		if b := newBatch(at, ""); b.oldest != 0 || b.newest != 0 || b.cuts || b.tail != 0 {
+			t.Errorf("an empty batch is %+v", b)
+		}
+	}
 }
 
 // TestMayCut: batches end early only where calls go side by side for that.
