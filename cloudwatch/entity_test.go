@@ -142,7 +142,7 @@ func TestAddEntity(t *testing.T) {
 func TestEntityOfParts(t *testing.T) {
 	t.Parallel()
 	const day = -30 * 3600 * 1000
-	r := newRig(t, awslocal.Config{KeepBodies: true}, "add_entity", "on", logKey, "log", "out_of_range", "now")
+	r := newRig(t, awslocal.Config{KeepBodies: true}, "add_entity", "on", logKey, "log", "out_of_range", "now", "concurrency", "1")
 	r.srv.Logs().CreateStream("g", "s")
 	r.srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.Error, Status: 400, Code: "InvalidParameterException"},
 		awslocal.Fault{Kind: awslocal.RejectEvents, TooOld: 1})

@@ -600,6 +600,7 @@ func TestStreamIsLeftAlone(t *testing.T) {
 	r.account(100_000, 0, 100_000)
 }
 
+// TestDroppedStaysDropped has records that were given up not be looked at again
 // when their chunk comes again.
 func TestDroppedStaysDropped(t *testing.T) {
 	t.Parallel()
