@@ -2,7 +2,6 @@ package cloudwatch
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -13,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,9 +168,7 @@ func (r *rig) account(in, sent, pending int, dropped ...any) {
 // messages are those of a stream as the service gives them out: by time, and those of
 // one millisecond as they arrived.
 func (r *rig) messages(group, stream string) (messages []string) {
-	events := r.srv.Logs().Stream(group, stream).Events()
-	slices.SortStableFunc(events, func(a, b awslocal.LogEvent) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
-	for _, e := range events {
+	for _, e := range r.srv.Logs().Stream(group, stream).ByTime() {
 		messages = append(messages, e.Message)
 	}
 	return messages

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -96,9 +95,7 @@ func (n numbered) checkEvents(streams ...*awslocal.LogStream) *arrived {
 	a := &arrived{seen: make([]bool, n.records)}
 	for _, st := range streams {
 		last := 0
-		events := st.Events()
-		slices.SortStableFunc(events, func(a, b awslocal.LogEvent) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
-		for _, e := range events {
+		for _, e := range st.ByTime() {
 			i, ok := a.record(e.Message)
 			if !ok {
 				continue

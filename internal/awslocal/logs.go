@@ -254,6 +254,17 @@ func (st *LogStream) Events() []LogEvent {
 	return slices.Clone(st.events)
 }
 
+// ByTime returns a copy of the stream's events as the service gives them out: in order
+// of time, those of one time in the order in which they came.
+func (st *LogStream) ByTime() []LogEvent {
+	if st == nil {
+		return nil
+	}
+	st.logs.mu.Lock()
+	defer st.logs.mu.Unlock()
+	return slices.Clone(st.byTime())
+}
+
 // First returns up to n of the events that came first.
 func (st *LogStream) First(n int) []LogEvent {
 	if st == nil {
