@@ -37,7 +37,8 @@ type event struct {
 // JSON text, written event by event; the batch owns it.
 type batch struct {
 	target    target
-	entity    string // JSON of the entity that the events belong to; "": none
+	entity    string       // JSON of the entity that the events belong to; "": none
+	region    spare.Region // of body, unless that has outgrown it
 	body      []byte
 	small     []byte // the request compressed
 	head      int    // length of what stands before the first event
@@ -67,6 +68,9 @@ func newBatch(t target, entity string) *batch {
 	if !ok {
 		b = new(batch)
 	}
+	if b.body == nil {
+		b.body = b.region.Reserve(maxPooledBody)
+	}
 	b.target, b.entity = t, entity
 	b.body = append(b.body[:0], `{"logGroupName":`...)
 	b.body = jsonenc.AppendQuoted(b.body, t.group)
@@ -93,10 +97,17 @@ func (b *batch) like(t target) *batch {
 
 // Free gives the batch back; nothing may use it or its body any more.
 func (b *batch) Free() {
-	if cap(b.body)+cap(b.small) <= maxPooledBody {
-		pool.Put(b)
+	if cap(b.body) > maxPooledBody {
+		b.body = nil
 	}
+	if cap(b.small) > maxPooledBody {
+		b.small = nil
+	}
+	pool.Put(b)
 }
+
+// Empty gives the memory of a body back that is not needed, see spare.List.
+func (b *batch) Empty() { b.region.Empty() }
 
 // end is where the last event ends: what stands behind it is not part of the
 // batch, as an event that had no room or that could not be written.
@@ -107,16 +118,9 @@ func (b *batch) end() int {
 	return b.events[len(b.events)-1].end
 }
 
-// fullBody is of bodies that had no room for a further event. A flush may have
-// many open ones, of as many streams, so that they are not to be large too soon.
-var fullBody spare.Size
-
-// filled notes a body that has no room for a further event.
-func (b *batch) filled() { fullBody.Full(b.end(), maxPooledBody-1) }
-
 // begin cuts the body to its events and starts a new one.
 func (b *batch) begin() {
-	b.body = fullBody.Grow(b.body[:b.end()], 4)
+	b.body = b.body[:b.end()]
 	if len(b.events) > 0 {
 		b.body = append(b.body, ',')
 	}
@@ -148,7 +152,6 @@ func (b *batch) close(start int, millis int64, size, record int) bool {
 	b.body = append(b.body, `"}`...)
 	size += eventOverhead
 	if !b.hasRoom(size) {
-		b.filled()
 		return false
 	}
 	b.push(millis, start, size, record)

@@ -49,11 +49,12 @@ func afterCollection(c *collection) {
 	runtime.SetFinalizer(c, afterCollection)
 }
 
-// Of what is alive under load, nearly all is bodies that are used again and again,
-// and there is little garbage: to let the heap double, as Go does, would be to keep
-// as much memory for nothing.
+// Of what is alive under load, nearly all is used again and again (and what is
+// large, the bodies, is not of Go's heap, see spare.Region), and there is little
+// garbage: to let the heap double, as Go does, would be to keep as much memory for
+// nothing.
 const (
-	minGarbage   = 3 << 20 // bytes; a collection takes 1 to 2 ms
+	minGarbage   = 2 << 20 // bytes; a collection takes 1 to 2 ms
 	garbageShare = 30      // percent of what is alive
 )
 

@@ -39,7 +39,7 @@ func TestTune(t *testing.T) {
 
 func TestPercent(t *testing.T) {
 	const mb = 1 << 20
-	for live, want := range map[uint64]int{0: 300, mb: 300, 2 * mb: 150, 3 * mb: 100, 6 * mb: 50, 10 * mb: 30, 11 * mb: 30, 400 * mb: 30} {
+	for live, want := range map[uint64]int{0: 200, mb: 200, 2 * mb: 100, 4 * mb: 50, 6 * mb: 33, 7 * mb: 30, 11 * mb: 30, 400 * mb: 30} {
 		if got := percent(live); got != want {
 			t.Errorf("%d bytes alive: got %d, want %d", live, got, want)
 		}

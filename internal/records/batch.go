@@ -37,21 +37,18 @@ type Wire struct {
 	Head []byte // the request up to and with what opens its list of records
 	CBOR bool
 
-	full spare.Size   // of bodies that had no room for a further record
 	last atomic.Int64 // bytes of the last such batch, as Limits count them; 0: there was none
 }
 
 // filled hears of a batch that had no room for a further record.
-func (w *Wire) filled(b *batch) {
-	w.full.Full(len(b.body), maxPooled)
-	w.last.Store(int64(b.bytes))
-}
+func (w *Wire) filled(b *batch) { w.last.Store(int64(b.bytes)) }
 
 // batch is one call in the making. Its body is the request's own bytes, written
 // record by record; the batch owns it.
 type batch struct {
 	wire    *Wire
 	spares  *spare.List[*batch] // where it goes when it is free
+	region  spare.Region        // of body, unless that has outgrown it
 	body    []byte
 	entries []entry
 	indexes []int // the chunk's record indexes of all entries
@@ -83,6 +80,9 @@ func newBatchOf(spares *spare.List[*batch], wire *Wire) *batch {
 	if !ok {
 		b = &batch{spares: spares}
 	}
+	if b.body == nil {
+		b.body = b.region.Reserve(maxPooled)
+	}
 	b.wire = wire
 	b.body = append(b.body[:0], wire.Head...)
 	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
@@ -94,10 +94,14 @@ func newBatchOf(spares *spare.List[*batch], wire *Wire) *batch {
 
 // Free gives the batch back; nothing may use it or its body any more.
 func (b *batch) Free() {
-	if cap(b.body) <= maxPooled {
-		b.spares.Put(b)
+	if cap(b.body) > maxPooled {
+		b.body = nil
 	}
+	b.spares.Put(b)
 }
+
+// Empty gives the memory of a body back that is not needed, see spare.List.
+func (b *batch) Empty() { b.region.Empty() }
 
 // begin cuts the body to its records, starts a new one and returns where.
 func (b *batch) begin() (start int) {
@@ -124,7 +128,6 @@ func (b *batch) tryAdd(limits Limits, data, key []byte, indexes []int) bool {
 	if len(b.entries) > 0 && !limits.fit(len(b.entries)+1, b.bytes+size) {
 		return false
 	}
-	b.body = b.wire.full.Grow(b.body, 8)
 	start := b.begin()
 	if b.wire.CBOR {
 		b.body = appendCBOR(b.body, data, key)

@@ -264,39 +264,6 @@ func BenchmarkTryAdd(b *testing.B) {
 	}
 }
 
-// TestBatchGrowsAtOnce: where calls are known to be full, a batch has room for one
-// at once, and a small one takes no more than it needs.
-func TestBatchGrowsAtOnce(t *testing.T) {
-	data := bytes.Repeat([]byte("x"), 1000)
-	limits := Limits{Records: 500, Bytes: 4 << 20}
-	for _, wire := range []*Wire{{Head: asJSON.Head}, {Head: inCBOR.Head, CBOR: true}} {
-		fill := func(n int) (b *batch, left int) { // left: bytes that it has grown out of
-			b = &batch{wire: wire, body: append([]byte(nil), wire.Head...)}
-			for range n {
-				room := cap(b.body)
-				if !b.tryAdd(limits, data, []byte("key"), []int{0}) {
-					t.Fatal("no room")
-				}
-				if cap(b.body) != room {
-					left += room
-				}
-			}
-			return b, left
-		}
-		first, before := fill(500)
-		wire.filled(first)
-		small, _ := fill(10)
-		if cap(small.body) > 2*len(small.body)+4096 {
-			t.Errorf("%d bytes have room for %d", len(small.body), cap(small.body))
-		}
-		wire.filled(small) // the largest counts
-		next, after := fill(500)
-		if most := len(first.body) * 9 / 8; cap(next.body) > most || after > most || before < 2*most {
-			t.Errorf("room for %d bytes after %d others, the first after %d, want at most %d after as many", cap(next.body), after, before, most)
-		}
-	}
-}
-
 // TestDigest: what is hashed on the way is the hash of the whole, or there is none.
 func TestDigest(t *testing.T) {
 	limits := Limits{Records: 500, Bytes: 4 << 20}

@@ -251,7 +251,7 @@ func TestFlushesShareACall(t *testing.T) {
 func TestSharedCallsHaveTheirOwnBatches(t *testing.T) {
 	taken := func(from *spare.List[*batch]) (bodies []int) {
 		for b, ok := from.Get(); ok; b, ok = from.Get() {
-			bodies = append(bodies, cap(b.body))
+			bodies = append(bodies, len(b.body))
 		}
 		return bodies
 	}

@@ -9,7 +9,6 @@ package spare
 import (
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -50,37 +49,21 @@ func (l *List[T]) Put(v T) {
 	}
 }
 
+// Emptier is a value whose memory the collector does not give back.
+type Emptier interface{ Empty() }
+
 // trim gives up what nobody has needed since the last time.
 func (l *List[T]) trim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, v := range l.free[:l.least] {
+		if v, ok := any(v).(Emptier); ok {
+			v.Empty()
+		}
+	}
 	l.free = slices.Delete(l.free, 0, l.least)
 	l.least = len(l.free)
 	if l.timed = l.least > 0; l.timed {
 		time.AfterFunc(keepFor, l.trim)
 	}
-}
-
-// Size is how many bytes buffers of a kind come to hold when they are full. The
-// zero Size knows of none, and is safe for concurrent use.
-type Size struct{ atomic.Int64 }
-
-// Full hears of a full buffer of n bytes. Those of more than most are rare, and do
-// not count.
-func (s *Size) Full(n, most int) {
-	if n := int64(n); n > s.Load() && n <= int64(most) {
-		s.Store(n)
-	}
-}
-
-// Grow returns the buffer with room for all that is to come if it gets as full as
-// others before, once a part of it, as 8 for an eighth, is there: append would get
-// there in steps, and leave the bytes of each to the collector.
-func (s *Size) Grow(buf []byte, part int) []byte {
-	full := int(s.Load())
-	full += full / 32 // others are somewhat larger
-	if cap(buf) < full && len(buf) > full/part {
-		buf = slices.Grow(buf, full-len(buf))
-	}
-	return buf
 }

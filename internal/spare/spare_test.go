@@ -91,26 +91,3 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d uses of %d values", total, len(l.free))
 	}
 }
-
-func TestSize(t *testing.T) {
-	var s Size
-	if got := s.Grow(make([]byte, 100), 8); cap(got) != 100 {
-		t.Errorf("none was full: room for %d", cap(got))
-	}
-	s.Full(6400, 10_000)
-	s.Full(3200, 10_000)
-	s.Full(10_001, 10_000)
-	for n, want := range map[int]int{100: 100, 825: 825, 826: 6600, 6000: 6600} {
-		buf := make([]byte, n)
-		buf[n-1] = 1
-		if got := s.Grow(buf, 8); cap(got) < want || want == n && cap(got) != n || cap(got) > want*5/4 || len(got) != n || got[n-1] != 1 {
-			t.Errorf("%d bytes: %d with room for %d, want %d", n, len(got), cap(got), want)
-		}
-	}
-	if buf := make([]byte, 6000, 6600); &s.Grow(buf, 8)[0] != &buf[0] {
-		t.Error("what has room was copied")
-	}
-	if s.Full(10_000, 10_000); s.Load() != 10_000 {
-		t.Errorf("of as many bytes as may be: %d", s.Load())
-	}
-}
