@@ -139,6 +139,9 @@ func run(args []string) error {
 	defer stop()
 	r := report{Machine: thisMachine(b.fluentBit), Commit: commit(), Records: b.records, Rounds: b.rounds}
 	fmt.Fprintln(os.Stderr, r.origin())
+	if err := b.uncache(); err != nil {
+		return err
+	}
 	if err := b.measure(ctx, &r); err != nil {
 		return err
 	}
