@@ -23,7 +23,8 @@ type Region struct{ all []byte }
 // Reserve returns the Region's buffer, empty and with room for n bytes: the same n
 // each time. It returns nil, which is another buffer to append to, where the system
 // has no address space left, or promises no more memory than it has
-// (vm.overcommit_memory 2).
+// (vm.overcommit_memory 2), or has such large pages that a flush with hundreds of
+// small bodies would take tens of megabytes (64 KB, of some kernels for arm64).
 func (r *Region) Reserve(n int) []byte {
 	if r.all == nil {
 		if r.all = unused.get(n); r.all == nil {
@@ -51,8 +52,16 @@ type addresses struct {
 
 var unused addresses
 
+// maxPage is the largest page, in bytes, of which Regions are made.
+const maxPage = 16 << 10
+
+var pageSize = os.Getpagesize()
+
 func (a *addresses) get(n int) []byte {
-	n += os.Getpagesize() // memory behind the last byte too, for who reads some more at a time
+	if pageSize > maxPage {
+		return nil
+	}
+	n += pageSize // memory behind the last byte too, for who reads some more at a time
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.spare[n]; len(s) > 0 {

@@ -3,8 +3,11 @@
 package spare
 
 import (
+	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -88,6 +91,42 @@ func TestRegionIsUsedAgain(t *testing.T) {
 		t.Error("two have the same address space")
 	}
 	runtime.KeepAlive(&r)
+}
+
+// TestHugePages: a Region has none, whatever the system's rule is.
+func TestHugePages(t *testing.T) {
+	var r Region
+	buf := write(r.Reserve(11<<20), 1)
+	text, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := uint64(uintptr(unsafe.Pointer(&buf[0])))
+	for line := range strings.Lines(string(text)) {
+		var from, to uint64
+		if n, _ := fmt.Sscanf(line, "%x-%x ", &from, &to); n == 2 && from <= at && at < to {
+			at = 0 // its VmFlags come next
+		}
+		if flags, found := strings.CutPrefix(line, "VmFlags:"); found && at == 0 {
+			if !slices.Contains(strings.Fields(flags), "nh") {
+				t.Errorf("its flags are %s", flags)
+			}
+			return
+		}
+	}
+	t.Error("it is not in smaps, or has no flags there")
+}
+
+// TestLargePages: where pages are large, there is no buffer.
+func TestLargePages(t *testing.T) {
+	defer func(n int) { pageSize = n }(pageSize)
+	pageSize = 64 << 10
+	if got := new(Region).Reserve(13 << 20); got != nil {
+		t.Errorf("room for %d", cap(got))
+	}
+	if pageSize = maxPage; new(Region).Reserve(13<<20) == nil {
+		t.Error("there is none with pages of 16 KB")
+	}
 }
 
 // TestNoAddressSpace: then there is no buffer, and nothing else.
