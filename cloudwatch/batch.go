@@ -36,9 +36,10 @@ type event struct {
 // batch is one PutLogEvents call in the making. Its body is the request's own
 // JSON text, written event by event; the batch owns it.
 type batch struct {
+	spare.Region // of body, unless that has outgrown it
+
 	target    target
-	entity    string       // JSON of the entity that the events belong to; "": none
-	region    spare.Region // of body, unless that has outgrown it
+	entity    string // JSON of the entity that the events belong to; "": none
 	body      []byte
 	small     []byte // the request compressed
 	head      int    // length of what stands before the first event
@@ -69,7 +70,7 @@ func newBatch(t target, entity string) *batch {
 		b = new(batch)
 	}
 	if b.body == nil {
-		b.body = b.region.Reserve(maxPooledBody)
+		b.body = b.Reserve(maxPooledBody)
 	}
 	b.target, b.entity = t, entity
 	b.body = append(b.body[:0], `{"logGroupName":`...)
@@ -105,9 +106,6 @@ func (b *batch) Free() {
 	}
 	pool.Put(b)
 }
-
-// Empty gives the memory of a body back that is not needed, see spare.List.
-func (b *batch) Empty() { b.region.Empty() }
 
 // end is where the last event ends: what stands behind it is not part of the
 // batch, as an event that had no room or that could not be written.

@@ -46,9 +46,10 @@ func (w *Wire) filled(b *batch) { w.last.Store(int64(b.bytes)) }
 // batch is one call in the making. Its body is the request's own bytes, written
 // record by record; the batch owns it.
 type batch struct {
+	spare.Region // of body, unless that has outgrown it
+
 	wire    *Wire
 	spares  *spare.List[*batch] // where it goes when it is free
-	region  spare.Region        // of body, unless that has outgrown it
 	body    []byte
 	entries []entry
 	indexes []int // the chunk's record indexes of all entries
@@ -81,7 +82,7 @@ func newBatchOf(spares *spare.List[*batch], wire *Wire) *batch {
 		b = &batch{spares: spares}
 	}
 	if b.body == nil {
-		b.body = b.region.Reserve(maxPooled)
+		b.body = b.Reserve(maxPooled)
 	}
 	b.wire = wire
 	b.body = append(b.body[:0], wire.Head...)
@@ -99,9 +100,6 @@ func (b *batch) Free() {
 	}
 	b.spares.Put(b)
 }
-
-// Empty gives the memory of a body back that is not needed, see spare.List.
-func (b *batch) Empty() { b.region.Empty() }
 
 // begin cuts the body to its records, starts a new one and returns where.
 func (b *batch) begin() (start int) {

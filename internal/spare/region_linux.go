@@ -79,9 +79,9 @@ func (a *addresses) get(n int) []byte {
 }
 
 func (a *addresses) put(all []byte) {
-	empty(all)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	empty(all)
 	if a.spare == nil {
 		a.spare = make(map[int][][]byte)
 	}

@@ -68,6 +68,7 @@ func TestRegion(t *testing.T) {
 		t.Error("it takes no memory again")
 	}
 	new(Region).Empty() // has none
+	runtime.KeepAlive(&r)
 }
 
 // TestRegionIsUsedAgain: when its owner is collected, memory is given back at once,

@@ -49,15 +49,12 @@ func (l *List[T]) Put(v T) {
 	}
 }
 
-// Emptier is a value whose memory the collector does not give back.
-type Emptier interface{ Empty() }
-
 // trim gives up what nobody has needed since the last time.
 func (l *List[T]) trim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, v := range l.free[:l.least] {
-		if v, ok := any(v).(Emptier); ok {
+		if v, ok := any(v).(interface{ Empty() }); ok { // it has a Region
 			v.Empty()
 		}
 	}
