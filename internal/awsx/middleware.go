@@ -96,7 +96,7 @@ func WithAnswer(result any, read func(resp *http.Response, body []byte) error) f
 type answerHook struct {
 	result any
 	read   func(*http.Response, []byte) error
-	learn  func(*route) // gets the way of a call that went well; may be nil
+	learn  func(*route) // gets the way that a call takes, and nil after an answer that is no success; may be nil
 	sdk    middleware.DeserializeMiddleware
 }
 
@@ -110,9 +110,15 @@ func (m *answerHook) add(s *middleware.Stack) error {
 func (*answerHook) ID() string { return "OperationDeserializer" }
 
 func (m *answerHook) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+	if m.learn != nil { // not only when the answer is here: all that begins in the meantime has a short cut, too
+		m.learn(routeOf(in.Request))
+	}
 	out, md, err := next.HandleDeserialize(ctx, in)
 	resp, ok := out.RawResponse.(*smithyhttp.Response)
 	if err != nil || !ok || resp.StatusCode < 200 || resp.StatusCode >= 300 {
+		if m.learn != nil && ok {
+			m.learn(nil)
+		}
 		return m.sdk.HandleDeserialize(ctx, in, middleware.DeserializeHandlerFunc(
 			func(context.Context, middleware.DeserializeInput) (middleware.DeserializeOutput, middleware.Metadata, error) {
 				return out, md, err
@@ -120,9 +126,6 @@ func (m *answerHook) HandleDeserialize(ctx context.Context, in middleware.Deseri
 	}
 	if err := readAnswer(resp.Response, m.read); err != nil {
 		return out, md, err
-	}
-	if m.learn != nil {
-		m.learn(routeOf(in.Request))
 	}
 	out.Result = m.result
 	return out, md, nil

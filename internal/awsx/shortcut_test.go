@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -161,6 +162,68 @@ func TestShortcutFailures(t *testing.T) {
 				t.Errorf("afterwards: %v", err)
 			}
 		})
+	}
+}
+
+// Calls that begin while the first one waits for its answer need not go the long way
+// either: at the start there may be many.
+func TestShortcutBeforeTheAnswer(t *testing.T) {
+	srv := local(t, awslocal.Config{})
+	s := load(t, Options{Endpoint: srv.URL})
+	client := s.CloudWatchLogs()
+	prepare(t, client)
+	put := func() error {
+		_, err := PutLogEvents(testContext(t), client, "group", "log", NewBody(logEvents("group", "log", 1)))
+		return err
+	}
+	srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.Slow, Delay: 500 * time.Millisecond})
+	first := make(chan error, 1)
+	go func() { first <- put() }()
+	for s.known() == 0 {
+		select {
+		case err := <-first:
+			t.Fatalf("its answer came first: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	short := 0
+	for _, r := range srv.Requests("PutLogEvents") {
+		if r.Header.Get("Amz-Sdk-Invocation-Id") == "" {
+			short++
+		}
+	}
+	if short != 1 {
+		t.Errorf("%d of the two calls went the short way", short)
+	}
+}
+
+// On a machine whose clock is wrong nothing is kept, whatever headers a call has of
+// its own.
+func TestShortcutByAnotherClock(t *testing.T) {
+	calls := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+		if calls++; calls == 1 {
+			w.Header().Set("X-Amzn-Errortype", "RequestTimeTooSkewed")
+			w.WriteHeader(http.StatusForbidden)
+		}
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer srv.Close()
+	s := load(t, Options{Endpoint: srv.URL})
+	client := s.CloudWatchLogs()
+	for i := range 3 {
+		_, err := PutLogEvents(testContext(t), client, "group", "log", NewBody(logEvents("group", "log", 1)), Gzip())
+		if (err != nil) != (i == 0) || s.known() != 0 {
+			t.Errorf("call %d: %v, %d ways are known", i, err, s.known())
+		}
 	}
 }
 
