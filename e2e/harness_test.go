@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -157,15 +158,24 @@ func section(name string, lines ...string) string {
 	return "[" + name + "]\n" + indent(strings.Join(lines, "\n")) + "\n"
 }
 
-// freePort returns a port that nobody listened on a moment ago.
+// ports counts those that were given out.
+var ports atomic.Int64
+
+// freePort returns a port that nobody listens on, below those that the kernel gives to
+// connections (32768 and above, see ip(7)): while many are being made, one of these may
+// be taken before Fluent Bit listens on it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const lowest, highest = 10000, 32767
+	for range highest - lowest {
+		port := lowest + (os.Getpid()*100+int(ports.Add(1)))%(highest-lowest)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatalf("no port is free between %d and %d", lowest, highest)
+	return 0
 }
 
 // wait waits until good says so. It fails the test after limit, or at once when
