@@ -27,6 +27,18 @@ func (s *Session) known() int {
 	return len(r.all)
 }
 
+// oneEvent returns what puts one event into a log stream that is there.
+func oneEvent(t *testing.T) (srv *awslocal.Server, s *Session, put func() error) {
+	srv = local(t, awslocal.Config{})
+	s = load(t, Options{Endpoint: srv.URL})
+	client := s.CloudWatchLogs()
+	prepare(t, client)
+	return srv, s, func() error {
+		_, err := PutLogEvents(testContext(t), client, "group", "log", NewBody(logEvents("group", "log", 1)))
+		return err
+	}
+}
+
 // A call by the shortcut differs in nothing from one by all of the SDK, but for
 // the headers by which the SDK counts its own tries.
 func TestShortcutIsTheSame(t *testing.T) {
@@ -168,14 +180,7 @@ func TestShortcutFailures(t *testing.T) {
 // Calls that begin while the first one waits for its answer need not go the long way
 // either: at the start there may be many.
 func TestShortcutBeforeTheAnswer(t *testing.T) {
-	srv := local(t, awslocal.Config{})
-	s := load(t, Options{Endpoint: srv.URL})
-	client := s.CloudWatchLogs()
-	prepare(t, client)
-	put := func() error {
-		_, err := PutLogEvents(testContext(t), client, "group", "log", NewBody(logEvents("group", "log", 1)))
-		return err
-	}
+	srv, s, put := oneEvent(t)
 	srv.Script("PutLogEvents", awslocal.Fault{Kind: awslocal.Slow, Delay: 500 * time.Millisecond})
 	first := make(chan error, 1)
 	go func() { first <- put() }()
@@ -247,14 +252,7 @@ func TestShortcutErrorsAs(t *testing.T) {
 
 // New credentials are in force with the next call; without any none is made.
 func TestShortcutCredentials(t *testing.T) {
-	srv := local(t, awslocal.Config{})
-	s := load(t, Options{Endpoint: srv.URL})
-	client := s.CloudWatchLogs()
-	prepare(t, client)
-	put := func() error {
-		_, err := PutLogEvents(testContext(t), client, "group", "log", NewBody(logEvents("group", "log", 1)))
-		return err
-	}
+	srv, s, put := oneEvent(t)
 	if err := put(); err != nil || s.known() != 1 {
 		t.Fatal(err)
 	}
