@@ -14,6 +14,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"aws-for-fluent-bit/internal/awslocal"
 	"aws-for-fluent-bit/internal/host"
 )
 
@@ -101,12 +102,11 @@ func (f *fluentBit) stop() {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := awslocal.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // forward sends chunks in the Forward protocol's PackedForward mode, each

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,10 +21,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"aws-for-fluent-bit/internal/awslocal"
 )
 
 // bin is where `make build` put the plugins; E2E_BIN names another place.
@@ -158,24 +158,13 @@ func section(name string, lines ...string) string {
 	return "[" + name + "]\n" + indent(strings.Join(lines, "\n")) + "\n"
 }
 
-// ports counts those that were given out.
-var ports atomic.Int64
-
-// freePort returns a port that nobody listens on, below those that the kernel gives to
-// connections (32768 and above, see ip(7)): while many are being made, one of these may
-// be taken before Fluent Bit listens on it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	const lowest, highest = 10000, 32767
-	for range highest - lowest {
-		port := lowest + (os.Getpid()*100+int(ports.Add(1)))%(highest-lowest)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
+	port, err := awslocal.FreePort()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no port is free between %d and %d", lowest, highest)
-	return 0
+	return port
 }
 
 // wait waits until good says so. It fails the test after limit, or at once when
