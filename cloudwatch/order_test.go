@@ -331,8 +331,8 @@ func TestMayCut(t *testing.T) {
 	}
 }
 
-// TestSlow: the last answer tells whether the service takes its time. Nothing of this
-// package runs beside it, which may make every answer slow.
+// TestSlow: the last answer tells whether the service takes its time. It runs by
+// itself: beside the package's other tests every answer may be slow.
 func TestSlow(t *testing.T) {
 	for _, c := range []struct {
 		latency time.Duration
