@@ -102,7 +102,7 @@ func parseNames(s *options.Set) nameConfig {
 
 func (r *nameRule) setDefault(s *options.Set, option, def string) {
 	r.defaultOption = option
-	r.defaultName = string(r.alphabet.clean(nil, []byte(s.String(option, def))))
+	r.defaultName = string(r.alphabet.clean(new([]byte), []byte(s.String(option, def))))
 }
 
 // addTemplate adds the option if it is set. One that cannot be read is added
@@ -256,10 +256,10 @@ type namer struct {
 	rule      *nameRule
 	perRecord bool
 	name      string
-	missed    int           // how many of the rule's sources had no name
-	why       [2]nameLack   // for each of them
-	raw, last []byte        // owned, for reuse: the text just made, and the one that name was made from
-	scratch   [maxName]byte // owned, for reuse
+	missed    int         // how many of the rule's sources had no name
+	why       [2]nameLack // for each of them
+	raw, last []byte      // owned, for reuse: the text just made, and the one that name was made from
+	scratch   []byte      // owned, for reuse
 }
 
 // nameLack is the reason that a source had no name: a variable, or nil if the
@@ -303,7 +303,7 @@ func (m *namer) use(n *names) {
 	if bytes.Equal(m.raw, m.last) {
 		return
 	}
-	m.name = n.intern(m.rule.alphabet.clean(m.scratch[:0], m.raw))
+	m.name = n.intern(m.rule.alphabet.clean(&m.scratch, m.raw))
 	m.raw, m.last = m.last, m.raw
 }
 
@@ -374,12 +374,13 @@ func newStreamAlphabet() (a alphabet) {
 // clean returns a name that the service takes: each character outside of the
 // alphabet becomes one dot, bytes that are not UTF-8 count as U+FFFD, and what
 // is over maxName bytes is cut off, in front of a character. The result is
-// either name, or a part of it, or in scratch; name is never written to.
+// either name, or a part of it, or in scratch, which grows to hold it; name is never
+// written to.
 //
 // AWS's Go plugin puts a dot for every byte, so that "é" becomes two, and for
 // "#", which is legal; it may cut a character in half; and it lets prefixed and
 // default names through as they are, which the service then refuses.
-func (a *alphabet) clean(scratch, name []byte) []byte {
+func (a *alphabet) clean(scratch *[]byte, name []byte) []byte {
 	i := 0
 	for i < len(name) && i < maxName && name[i] < utf8.RuneSelf && a.ascii[name[i]] {
 		i++
@@ -387,7 +388,7 @@ func (a *alphabet) clean(scratch, name []byte) []byte {
 	if i == len(name) || i == maxName {
 		return name[:i]
 	}
-	out := append(scratch[:0], name[:i]...)
+	out := append((*scratch)[:0], name[:i]...)
 	for i < len(name) {
 		r, size := utf8.DecodeRune(name[i:])
 		i += size
@@ -399,6 +400,7 @@ func (a *alphabet) clean(scratch, name []byte) []byte {
 		}
 		out = utf8.AppendRune(out, r)
 	}
+	*scratch = out
 	return out
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -277,17 +278,17 @@ type cleanCase struct{ in, want string }
 
 func testClean(t *testing.T, a *alphabet, tests []cleanCase) {
 	t.Helper()
-	scratch := make([]byte, 0, maxName)
+	var scratch []byte
 	for _, tt := range tests {
 		in := []byte(tt.in)
-		got := string(a.clean(scratch, in))
+		got := string(a.clean(&scratch, in))
 		if got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.in, got, tt.want)
 		}
 		if string(in) != tt.in {
 			t.Errorf("%q: the name was written to", tt.in)
 		}
-		if again := string(a.clean(nil, []byte(got))); again != got {
+		if again := string(a.clean(new([]byte), []byte(got))); again != got {
 			t.Errorf("%q: cleaned again it is %q", got, again)
 		}
 	}
@@ -307,9 +308,9 @@ func FuzzClean(f *testing.F) {
 			return
 		}
 		before := string(name)
-		scratch := make([]byte, 0, maxName)
-		group := string(groupAlphabet.clean(scratch, name))
-		stream := string(streamAlphabet.clean(scratch, name))
+		var scratch []byte
+		group := string(groupAlphabet.clean(&scratch, name))
+		stream := string(streamAlphabet.clean(&scratch, name))
 		if string(name) != before {
 			t.Fatalf("%q was written to", before)
 		}
@@ -532,6 +533,13 @@ func TestNamesFromManyGoroutines(t *testing.T) {
 		if got := rule.sources[0].misses[len(rule.sources[0].misses)-2].records.Load(); got != 160 {
 			t.Errorf("%s: %d records counted, want 160", rule.sources[0].option, got)
 		}
+	}
+}
+
+// TestChunkNamesAreSmall: each chunk has its own, and most chunks have few records.
+func TestChunkNamesAreSmall(t *testing.T) {
+	if size := unsafe.Sizeof(chunkNames{}); size > maxName {
+		t.Errorf("the names of a chunk take %d bytes, want no room for a name in them", size)
 	}
 }
 

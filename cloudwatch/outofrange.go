@@ -41,7 +41,7 @@ func parseOutOfRange(s *options.Set) outOfRange {
 
 // checkStreamName checks an option that names one log stream.
 func checkStreamName(s *options.Set, option, name string) {
-	if string(streamAlphabet.clean(nil, []byte(name))) != name {
+	if string(streamAlphabet.clean(new([]byte), []byte(name))) != name {
 		s.Fail(option, name, "a log stream's name: up to 512 bytes, without : and *")
 	}
 }
