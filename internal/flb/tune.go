@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	counts "runtime/metrics"
+	"time"
 )
 
 // tune sets what the Go runtime would otherwise decide for a program that has
@@ -30,19 +31,24 @@ func threads(n int) int { return min(1+n/4, 4) }
 // collections, and is found by the next one. It has a pointer in it, since Go may
 // put small things without one together, and then never finds them.
 type collection struct {
-	live    []counts.Sample
-	percent int // as it is set; 0: not yet
+	heap      []counts.Sample // what is alive, and all that ever was
+	allocated uint64          // of all that ever was, at the last collection
+	at        time.Time       // of that
+	percent   int             // as it is set; 0: not yet
 }
 
 func newCollection() *collection {
-	return &collection{live: []counts.Sample{{Name: "/gc/heap/live:bytes"}}}
+	return &collection{heap: []counts.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}, at: time.Now()}
 }
 
 // afterCollection sets anew after each collection how much may become garbage
 // before the next one.
 func afterCollection(c *collection) {
-	counts.Read(c.live)
-	if p := percent(c.live[0].Value.Uint64()); p < c.percent*9/10 || p > c.percent*11/10 {
+	counts.Read(c.heap)
+	live, allocated, now := c.heap[0].Value.Uint64(), c.heap[1].Value.Uint64(), time.Now()
+	perSecond := float64(allocated-c.allocated) / max(now.Sub(c.at), time.Millisecond).Seconds()
+	c.allocated, c.at = allocated, now
+	if p := percent(live, perSecond); p < c.percent*9/10 || p > c.percent*11/10 {
 		debug.SetGCPercent(p) // stops all threads for a moment
 		c.percent = p
 	}
@@ -54,11 +60,15 @@ func afterCollection(c *collection) {
 // garbage: to let the heap double, as Go does, would be to keep as much memory for
 // nothing.
 const (
-	minGarbage   = 2 << 20 // bytes; a collection takes 1 to 2 ms
-	garbageShare = 30      // percent of what is alive
+	// What becomes garbage in a second may stay, in bytes, but no less and no more than
+	// this. A collection takes 1 to 2 ms.
+	minGarbage, maxGarbage = 1 << 20, 2 << 20
+	garbageShare           = 30 // percent of what is alive, if that is more
 )
 
-// percent is what GOGC is to be when so many bytes are alive.
-func percent(live uint64) int {
-	return max(garbageShare, int(100*minGarbage/max(live, 1<<20)))
+// percent is what GOGC is to be when so many bytes are alive, and so many become
+// garbage in a second.
+func percent(live uint64, perSecond float64) int {
+	garbage := min(max(perSecond, minGarbage), maxGarbage)
+	return max(garbageShare, int(100*garbage/float64(max(live, 1<<20))))
 }

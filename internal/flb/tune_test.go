@@ -40,9 +40,44 @@ func TestTune(t *testing.T) {
 func TestPercent(t *testing.T) {
 	const mb = 1 << 20
 	for live, want := range map[uint64]int{0: 200, mb: 200, 2 * mb: 100, 4 * mb: 50, 6 * mb: 33, 7 * mb: 30, 11 * mb: 30, 400 * mb: 30} {
-		if got := percent(live); got != want {
+		if got := percent(live, math.Inf(1)); got != want {
 			t.Errorf("%d bytes alive: got %d, want %d", live, got, want)
 		}
+	}
+	for perSecond, want := range map[float64]int{0: 30, 1.2 * mb: 30, 1.6 * mb: 40, 2 * mb: 50, 100 * mb: 50} {
+		if got := percent(4*mb, perSecond); got != want {
+			t.Errorf("%.0f bytes of garbage a second: got %d, want %d", perSecond, got, want)
+		}
+	}
+	if got := percent(mb, 0); got != 100 {
+		t.Errorf("with no garbage: got %d, want 100", got)
+	}
+}
+
+// TestGarbageOfASecond: how much may become garbage goes by how much did in the time
+// since the last collection.
+func TestGarbageOfASecond(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	runtime.GC()
+	c := newCollection()
+	after := func(ago time.Duration, allocated uint64) int {
+		counts.Read(c.heap)
+		c.allocated, c.at = c.heap[1].Value.Uint64()-allocated, time.Now().Add(-ago)
+		c.percent = 0
+		afterCollection(c)
+		runtime.SetFinalizer(c, nil)
+		return c.percent
+	}
+	live := func() uint64 { return c.heap[0].Value.Uint64() }
+	if got, want := after(10*time.Second, 10<<10), percent(live(), minGarbage); got != want {
+		t.Errorf("1 KB a second: got %d, want %d", got, want)
+	}
+	if got, want := after(10*time.Second, 30<<20), percent(live(), maxGarbage); got != want {
+		t.Errorf("3 MB a second: got %d, want %d", got, want)
+	}
+	if percent(live(), minGarbage) == percent(live(), maxGarbage) {
+		t.Fatal("more is alive than this test can tell the two by")
 	}
 }
 
@@ -52,10 +87,11 @@ func TestCollectionsAreLeftAlone(t *testing.T) {
 	defer debug.SetGCPercent(before)
 	runtime.GC() // so that what is alive is known, and stays so
 	c := newCollection()
-	counts.Read(c.live)
-	p := percent(c.live[0].Value.Uint64())
+	counts.Read(c.heap)
+	p := percent(c.heap[0].Value.Uint64(), minGarbage)
 	for percent, want := range map[int]int{0: p, p - 1: p - 1, p + 1: p + 1, p / 2: p, p * 2: p} {
 		c.percent = percent
+		c.at = time.Now().Add(-time.Hour) // so that a second had little garbage
 		afterCollection(c)
 		runtime.SetFinalizer(c, nil)
 		if c.percent != want {
