@@ -26,7 +26,7 @@ func readInOrder(t *testing.T, r *rig, chunks [][]byte) {
 		once := sync.OnceFunc(func() { close(read) })
 		wait.Go(func() {
 			defer once()
-			if got := r.Flush(delivery.Chunk{Tag: "tag", Data: data, Read: once}); got != delivery.OK {
+			if got := r.Flush(delivery.Chunk{Tag: "tag", Data: data, Read: func(int) { once() }}); got != delivery.OK {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -131,7 +131,7 @@ func TestOrderOfChunks(t *testing.T) {
 			read := make(chan struct{})
 			var wait sync.WaitGroup
 			wait.Go(func() {
-				r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: one(0, 5, "s"), Read: func() { close(read) }})
+				r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: one(0, 5, "s"), Read: func(int) { close(read) }})
 			})
 			<-read
 			done := make(chan struct{})
@@ -399,10 +399,11 @@ func TestReadWithOpenCalls(t *testing.T) {
 		for i := range streams {
 			c = appendRecord(c, now, map[string]any{"log": message(i), "stream": fmt.Sprint(i)})
 		}
-		read := 0
+		read, unsent := 0, 0
 		told := make(chan struct{})
 		wait.Go(func() {
-			r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: c, Read: func() {
+			r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: c, Read: func(n int) {
+				unsent = n
 				for i := range streams {
 					read += len(r.targets.stream(target{"g", fmt.Sprint(i)}).order.spans)
 				}
@@ -413,6 +414,9 @@ func TestReadWithOpenCalls(t *testing.T) {
 		case <-told:
 			if read != streams {
 				t.Errorf("%d of %d batches had their places", read, streams)
+			}
+			if least := streams * len(message(0)); unsent < least || unsent > 1000*streams {
+				t.Errorf("%d bytes of %d bodies are unsent, want a few more than %d", unsent, streams, least)
 			}
 		case <-time.After(5 * time.Second):
 			t.Errorf("%d streams: not told before the answers", streams)

@@ -230,16 +230,21 @@ func (s *sender) next(l *lane, at *span, b *batch) {
 // finish sends what is open and waits for all calls.
 func (s *sender) finish() {
 	s.flush.CountIn()
+	unsent := 0
+	for _, b := range s.open {
+		unsent += len(b.body)
+	}
 	if len(s.open) == 1 && s.lanes == nil {
-		l := s.lane(s.last.target) // the common case: one batch in all needs no goroutine
+		// The common case: one batch in all needs no goroutine, and no map of lanes.
+		l := &lane{stream: s.p.targets.stream(s.last.target)}
 		at := s.span(l, s.last)
-		s.flush.WasRead()
+		s.flush.WasRead(unsent)
 		s.next(l, at, s.last)
 	} else {
 		for _, b := range s.open {
 			s.start(b, func() {})
 		}
-		s.flush.WasRead()
+		s.flush.WasRead(unsent)
 		s.wait.Wait()
 	}
 	for _, b := range s.late {

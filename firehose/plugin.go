@@ -52,7 +52,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 			w.EachPart(send)
 		}
 	})
-	f.WasRead()
+	f.WasRead(out.Unsent())
 	finish(f, together)
 	out.Finish()
 	w.Free()

@@ -62,7 +62,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 			w.EachPart(send)
 		}
 	})
-	f.WasRead()
+	f.WasRead(out.Unsent())
 	p.finishAggregator(f, together)
 	out.Finish()
 	w.Free()

@@ -65,8 +65,9 @@ type Chunk struct {
 	// come, so that its records have no order to keep either.
 	AnyOrder bool
 	// Read, if it is not nil, is called when all of the chunk was read, and the order of
-	// its batches is known: what is left of its flush is to wait for the service.
-	Read func()
+	// its batches is known: what is left of its flush is to send unsent bytes of bodies,
+	// and to wait for the service.
+	Read func(unsent int)
 	// Lost is not nil for a chunk that comes only once. It is set to the indexes of
 	// the records that were not delivered, in order.
 	Lost *[]int

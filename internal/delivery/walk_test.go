@@ -68,7 +68,7 @@ func TestWalked(t *testing.T) {
 	for _, data := range []string{events(3), events(2) + "\xc1"} {
 		d, _ := open(t, "out.0", nil)
 		read := 0
-		f := d.Begin(Chunk{Tag: "app", Data: []byte(data), Read: func() { read++ }})
+		f := d.Begin(Chunk{Tag: "app", Data: []byte(data), Read: func(unsent int) { read += unsent }})
 		each := len(events(1))
 		broken := f.Walk(func(i int, _ *chunk.Event) {
 			if walked, left := f.Walked(); walked != (i+1)*each || left != len(data)-walked {
@@ -79,14 +79,14 @@ func TestWalked(t *testing.T) {
 		if read != 0 {
 			t.Error("the walk says that the chunk was read")
 		}
-		if f.WasRead(); read != 1 {
-			t.Errorf("the end of a chunk was told %d times", read)
+		if f.WasRead(7); read != 7 {
+			t.Errorf("at the end of a chunk 7 bytes were unsent, and %d were told", read)
 		}
 		f.Finish(broken)
 	}
 	d, _ := open(t, "out.0", nil)
 	f := d.Begin(Chunk{Tag: "app"})
-	f.WasRead() // which nobody waits for
+	f.WasRead(0) // which nobody waits for
 	f.Finish(nil)
 }
 

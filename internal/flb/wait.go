@@ -50,7 +50,7 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 		result := delivery.Error
 		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
 		chunk.AnyOrder = in.queue.wait(place, len(chunk.Data))
-		chunk.Read = sync.OnceFunc(place.wasRead)
+		chunk.Read = place.wasRead
 		defer in.queue.leave(place)
 		result = in.flush(chunk)
 	}()
@@ -150,15 +150,17 @@ type queue struct {
 	line    []*place          // that wait for room, as they came
 	flushes int               // that have room
 	taken   int               // bytes of their chunks
+	slow    bool              // the last flush has waited for answers for long
 }
 
 // Where chunks are not delivered in their order, the next one of a tag begins when the
 // one before it waits for the service: at once it would be more bodies in memory, and
-// nothing faster (make bench-peers CASES=kubernetes:1:0,kubernetes:1:50). By these a
-// service that answers at once is told from others.
+// nothing faster (make bench-peers CASES=kubernetes:1:0,big:1:0,kubernetes:1:50). By these
+// a service that answers at once is told from others.
 const (
-	answers = 6 * time.Millisecond  // from when a chunk was read until it is delivered
-	slow    = 20 * time.Millisecond // from when its flush began, if it need not be read first
+	answers = 6 * time.Millisecond  // from when a chunk was read until it is delivered,
+	perByte = 4 * time.Nanosecond   // more for each byte of a body that was not sent by then
+	slow    = 20 * time.Millisecond // from when its flush began, if it need not be read first; and a wait for answers
 )
 
 // place is one flush among those of its tag.
@@ -168,7 +170,8 @@ type place struct {
 	began  chan struct{} // closed when it has room, with since
 	since  time.Time
 	read   chan struct{} // closed when all of its chunk was read, with waits
-	waits  time.Time
+	told   sync.Once
+	waits  time.Time // from when it only waits for answers
 	left   chan struct{}
 	bytes  int
 	room   chan struct{} // there is room; nil: it has not waited for that
@@ -238,6 +241,9 @@ func (q *queue) follow(before *place) {
 	}
 	select {
 	case <-before.read:
+		if q.isSlow() {
+			return
+		}
 		if waits := before.waits.Add(answers); q.room.ReadInOrder || waits.Before(due) {
 			late = time.After(time.Until(waits))
 		}
@@ -255,10 +261,20 @@ func (q *queue) follow(before *place) {
 	}
 }
 
-// wasRead notes that all of a flush's chunk was read: it only waits from here on.
-func (p *place) wasRead() {
-	p.waits = time.Now()
-	close(p.read)
+// isSlow says whether the service takes its time: then there is nothing to wait for.
+func (q *queue) isSlow() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.slow
+}
+
+// wasRead notes that all of a flush's chunk was read: it only waits from here on, when
+// the bytes that are left of its bodies are sent. It does so once.
+func (p *place) wasRead(unsent int) {
+	p.told.Do(func() {
+		p.waits = time.Now().Add(time.Duration(unsent) * perByte)
+		close(p.read)
+	})
 }
 
 // enter takes room for a flush, or puts it into the line.
@@ -292,6 +308,11 @@ func (q *queue) leave(p *place) {
 	defer q.mu.Unlock()
 	q.flushes--
 	q.taken -= p.bytes
+	select {
+	case <-p.read:
+		q.slow = time.Since(p.waits) > slow
+	default: // it has failed
+	}
 	if q.last[p.tag] == p {
 		delete(q.last, p.tag)
 	}

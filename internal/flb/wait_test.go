@@ -199,14 +199,14 @@ func TestQueueReadInOrder(t *testing.T) {
 		}
 		first, second := start(), start()
 		check(time.Hour, 1) // the first is still being read
-		first.wasRead()
-		check(answers-1, 1)
+		first.wasRead(1000) // bytes that are still to be sent
+		check(answers+1000*perByte-1, 1)
 		check(1, 2)
 		third := start()
 		q.leave(second)
 		check(0, 3) // though it did not say that it was read
 		fourth := start()
-		third.wasRead()
+		third.wasRead(0)
 		check(time.Millisecond, 3)
 		q.leave(third)
 		check(0, 4)
@@ -224,6 +224,55 @@ func TestQueueReadInOrder(t *testing.T) {
 			q.leave(p)
 		}
 	})
+}
+
+// TestQueueOfASlowService: where the last flush has waited for its answers for long, the
+// next one begins as soon as the one before it was read.
+func TestQueueOfASlowService(t *testing.T) {
+	for _, ordered := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &queue{room: delivery.Room{Flushes: 64, Bytes: 100, ReadInOrder: ordered}}
+			var began atomic.Int32
+			start := func() *place {
+				p := q.place(nil, "a")
+				go func() {
+					q.wait(p, 1)
+					began.Add(1)
+				}()
+				synctest.Wait()
+				return p
+			}
+			want := func(n int32) {
+				t.Helper()
+				if synctest.Wait(); began.Load() != n {
+					t.Errorf("read in order %v: %d flushes have begun, want %d", ordered, began.Load(), n)
+				}
+			}
+			answered := func(p *place, unsent int, after time.Duration) {
+				p.wasRead(unsent)
+				time.Sleep(after)
+				q.leave(p)
+			}
+			answered(start(), 1000, slow+1000*perByte)
+			first, second := start(), start()
+			first.wasRead(0)
+			want(2) // the service may have answered at once
+			answered(first, 0, slow+1)
+			third := start()
+			want(3)
+			q.leave(second) // which failed, and says nothing of the service
+			fourth := start()
+			third.wasRead(1000)
+			want(5) // at once
+			answered(third, 0, 1)
+			fifth := start()
+			fourth.wasRead(0)
+			want(5)
+			q.leave(fourth)
+			want(6)
+			q.leave(fifth)
+		})
+	}
 }
 
 // TestQueueWithoutOrder: the next flush of a tag begins when the one before it is
@@ -268,20 +317,21 @@ func TestQueueWithoutOrder(t *testing.T) {
 		check(0, 6) // the one before has been slow for long
 		seventh := start(0)
 		check(2*time.Millisecond, 6)
-		sixth.wasRead()
-		check(answers-1, 6)
+		sixth.wasRead(1000)
+		sixth.wasRead(0) // it has said so
+		check(answers+1000*perByte-1, 6)
 		check(1, 7)
-		seventh.wasRead()
+		seventh.wasRead(0)
 		check(answers-1, 7)
 		eighth := start(0)
 		check(0, 7)
 		check(1, 8)
 		ninth := start(0)
 		check(slow-1, 8)
-		eighth.wasRead() // which makes it no later
+		eighth.wasRead(0) // which makes it no later
 		check(1, 9)
 		tenth := start(0)
-		ninth.wasRead()
+		ninth.wasRead(0)
 		q.leave(ninth)
 		check(0, 10)
 		for _, p := range []*place{second, third, fifth, sixth, seventh, eighth, tenth} {

@@ -129,6 +129,14 @@ func (w *Sender) Add(data, key []byte, indexes ...int) {
 	}
 }
 
+// Unsent returns the bytes of the bodies that no goroutine has been given yet.
+func (w *Sender) Unsent() (n int) {
+	for b := w.open; b != nil; b = b.beside {
+		n += len(b.body)
+	}
+	return n
+}
+
 // begin opens a batch: one that is hashed beside another, which has waited for it;
 // or, where that is nil, one that may itself wait for the next.
 func (w *Sender) begin(beside *batch) {

@@ -794,6 +794,9 @@ func TestPairsAreHashed(t *testing.T) {
 			i, _ := flush.Record()
 			out.Add([]byte(strings.Repeat(fmt.Sprint(i%10), size)), nil, i)
 		}
+		if got := out.Unsent(); got < n*size || got > 2*n*size {
+			t.Errorf("%d records: %d bytes of bodies are unsent, want those of all", n, got)
+		}
 		if n == records {
 			text := out.open.request()
 			if _, ok := out.open.digest.Sum(text); ok {

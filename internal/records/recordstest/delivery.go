@@ -801,7 +801,14 @@ func (s *Subject) wasRead(t *testing.T) {
 		s.Accept(w, len(in.Records), nil)
 	})
 	r := s.StartAt(t, url, LogKey...)
-	if got := r.Flush(delivery.Chunk{Tag: "tag", Data: Numbered(0, 10), Read: sync.OnceFunc(func() { close(read) })}); got != delivery.OK {
+	data := Numbered(0, 10)
+	told := func(unsent int) {
+		if unsent < len(data)/2 || unsent > 1000+4*len(data) {
+			t.Errorf("%d bytes of the body are unsent, of a chunk of %d", unsent, len(data))
+		}
+		close(read)
+	}
+	if got := r.Flush(delivery.Chunk{Tag: "tag", Data: data, Read: told}); got != delivery.OK {
 		t.Errorf("got %v", got)
 	}
 }
