@@ -150,7 +150,7 @@ type queue struct {
 	line    []*place          // that wait for room, as they came
 	flushes int               // that have room
 	taken   int               // bytes of their chunks
-	slow    bool              // the last flush has waited for answers for long
+	late    bool              // the answers that the last flush has waited for were, by more than slow
 }
 
 // Where chunks are not delivered in their order, the next one of a tag begins when the
@@ -160,7 +160,7 @@ type queue struct {
 const (
 	answers = 6 * time.Millisecond  // from when a chunk was read until it is delivered,
 	perByte = 4 * time.Nanosecond   // more for each byte of a body that was not sent by then
-	slow    = 20 * time.Millisecond // from when its flush began, if it need not be read first; and a wait for answers
+	slow    = 20 * time.Millisecond // from when its flush began, if it need not be read first
 )
 
 // place is one flush among those of its tag.
@@ -241,7 +241,7 @@ func (q *queue) follow(before *place) {
 	}
 	select {
 	case <-before.read:
-		if q.isSlow() {
+		if q.answersLate() {
 			return
 		}
 		if waits := before.waits.Add(answers); q.room.ReadInOrder || waits.Before(due) {
@@ -261,11 +261,11 @@ func (q *queue) follow(before *place) {
 	}
 }
 
-// isSlow says whether the service takes its time: then there is nothing to wait for.
-func (q *queue) isSlow() bool {
+// answersLate says whether the service takes its time: then there is nothing to wait for.
+func (q *queue) answersLate() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.slow
+	return q.late
 }
 
 // wasRead notes that all of a flush's chunk was read: it only waits from here on, when
@@ -310,7 +310,7 @@ func (q *queue) leave(p *place) {
 	q.taken -= p.bytes
 	select {
 	case <-p.read:
-		q.slow = time.Since(p.waits) > slow
+		q.late = time.Since(p.waits) > slow
 	default: // it has failed
 	}
 	if q.last[p.tag] == p {
