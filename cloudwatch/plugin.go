@@ -85,15 +85,16 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 
 // Room is how many flushes are worth having under way at a time, and with how many
 // bytes of chunks: of most flushes one call is, on a connection of its own, so it
-// takes many. With fewer bytes, workers are slower where answers take 50 ms; more
-// raise the peak, and make nothing faster (make bench-peers CASES=kubernetes:4:50).
+// takes many. With fewer bytes, workers are slower where answers take 50 ms, those of
+// large records with less than Late (make bench-peers CASES=kubernetes:4:50,big:4:50);
+// more raise the peak, and make nothing faster.
 // Where the calls to a stream go one after the other, so do the chunks of a tag; else
 // they are read one after the other, and see to the order of their calls themselves.
 func (p *Plugin) Room() delivery.Room {
 	if p.concurrency == 1 {
 		return delivery.Room{Flushes: 64, Bytes: 10 << 20, InOrder: 20 << 20}
 	}
-	return delivery.Room{Flushes: 64, Bytes: 10 << 20, ReadInOrder: true}
+	return delivery.Room{Flushes: 64, Bytes: 10 << 20, Late: 13 << 20, ReadInOrder: true}
 }
 
 // Close ends the instance. No flush may be under way.

@@ -291,8 +291,11 @@ func (q *queue) enter(p *place) bool {
 
 func (q *queue) take(p *place) bool {
 	bytes := q.room.Bytes
-	if q.inOrder() {
+	switch {
+	case q.inOrder():
 		bytes = q.room.InOrder
+	case q.late:
+		bytes = max(bytes, q.room.Late)
 	}
 	if q.flushes > 0 && (q.flushes >= q.room.Flushes || q.taken+p.bytes > bytes) {
 		return false

@@ -275,6 +275,39 @@ func TestQueueOfASlowService(t *testing.T) {
 	}
 }
 
+// TestRoomWhereAnswersAreLate: there is more of it, until they are not.
+func TestRoomWhereAnswersAreLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 4, Late: 6}}
+		flush := func(tag string, bytes int) *place {
+			p := q.place(nil, tag)
+			q.wait(p, bytes)
+			return p
+		}
+		answered := func(p *place, after time.Duration) {
+			p.wasRead(0)
+			time.Sleep(after)
+			q.leave(p)
+		}
+		answered(flush("a", 1), slow)
+		first := flush("a", 4)
+		second := q.place(nil, "b")
+		if second.bytes = 2; q.enter(second) {
+			t.Error("answers that came in time give more room")
+		}
+		answered(first, slow+1) // which lets the second in
+		third := flush("c", 4)
+		if q.take(&place{bytes: 1}) {
+			t.Error("there is more room than Late")
+		}
+		answered(second, 0)
+		if q.take(&place{bytes: 1}) {
+			t.Error("answers in time leave the room that there was")
+		}
+		q.leave(third)
+	})
+}
+
 // TestQueueWithoutOrder: the next flush of a tag begins when the one before it is
 // slow, counted from when that has room, or waits for answers.
 func TestQueueWithoutOrder(t *testing.T) {
