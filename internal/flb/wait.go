@@ -150,7 +150,7 @@ type queue struct {
 	line    []*place          // that wait for room, as they came
 	flushes int               // that have room
 	taken   int               // bytes of their chunks
-	late    bool              // the answers that the last flush has waited for were, by more than slow
+	late    bool              // the last flush has waited for its answers for longer than slow
 }
 
 // Where chunks are not delivered in their order, the next one of a tag begins when the
