@@ -54,8 +54,8 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	})
 	f.WasRead(out.Unsent())
 	finish(f, together)
+	w.Free() // another flush can write while this one waits for its calls
 	out.Finish()
-	w.Free()
 	return f.Finish(broken)
 }
 

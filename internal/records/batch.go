@@ -44,12 +44,11 @@ type Wire struct {
 func (w *Wire) filled(b *batch) { w.last.Store(int64(b.bytes)) }
 
 // batch is one call in the making. Its body is the request's own bytes, written
-// record by record; the batch owns it.
+// record by record.
 type batch struct {
-	spare.Region // of body, unless that has outgrown it
-
 	wire    *Wire
-	spares  *spare.List[*batch] // where it goes when it is free
+	spares  *spares // where it goes when it is free, and its room
+	room    *room   // of body; nil: it has no body, its records are in a group's
 	body    []byte
 	entries []entry
 	indexes []int // the chunk's record indexes of all entries
@@ -66,9 +65,22 @@ type batch struct {
 	share float64          // of its records that were refused; 0: it was not answered for each
 }
 
-// Batches of flushes, and those of the calls that flushes share: these are large,
+// room is a buffer for a body. Those in use are fewer than the batches.
+type room struct {
+	spare.Region // of empty, unless there is none
+
+	empty []byte
+}
+
+// spares are batches and rooms for their next use.
+type spares struct {
+	batches spare.List[*batch]
+	rooms   spare.List[*room]
+}
+
+// Those of flushes, and those of the calls that flushes share: these are large,
 // and would with time make all others so, of which there may be hundreds.
-var pool, shared spare.List[*batch]
+var pool, shared spares
 
 // maxPooled is how many bytes of buffers are kept for reuse, for each batch and
 // each Writer.
@@ -76,17 +88,13 @@ const maxPooled = 8 << 20
 
 func newBatch(wire *Wire) *batch { return newBatchOf(&pool, wire) }
 
-func newBatchOf(spares *spare.List[*batch], wire *Wire) *batch {
-	b, ok := spares.Get()
+func newBatchOf(from *spares, wire *Wire) *batch {
+	b, ok := from.batches.Get()
 	if !ok {
-		b = &batch{spares: spares}
-	}
-	if b.body == nil {
-		b.body = b.Reserve(maxPooled)
+		b = &batch{spares: from}
 	}
 	b.wire = wire
-	b.body = append(b.body[:0], wire.Head...)
-	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
+	b.open()
 	b.last, b.share, b.alone = delivery.Verdict{}, 0, false
 	b.digest.Reset()
 	b.waits, b.beside = false, nil
@@ -95,10 +103,36 @@ func newBatchOf(spares *spare.List[*batch], wire *Wire) *batch {
 
 // Free gives the batch back; nothing may use it or its body any more.
 func (b *batch) Free() {
-	if cap(b.body) > maxPooled {
-		b.body = nil
+	b.freeBody()
+	b.spares.batches.Put(b)
+}
+
+// open has the batch begin a body, without records.
+func (b *batch) open() {
+	r, ok := b.spares.rooms.Get()
+	if !ok {
+		r = new(room)
 	}
-	b.spares.Put(b)
+	if r.empty == nil {
+		r.empty = r.Reserve(maxPooled)
+	}
+	b.room = r
+	b.body = append(r.empty, b.wire.Head...)
+	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
+}
+
+// freeBody gives back the room of the body. What the batch tells of its records
+// without it is good.
+func (b *batch) freeBody() {
+	if b.room == nil {
+		return
+	}
+	b.room.empty = nil
+	if cap(b.body) <= maxPooled {
+		b.room.empty = b.body[:0]
+	}
+	b.spares.rooms.Put(b.room)
+	b.room, b.body = nil, nil
 }
 
 // begin cuts the body to its records, starts a new one and returns where.

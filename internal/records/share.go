@@ -1,7 +1,6 @@
 package records
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +14,9 @@ import (
 // calls under way to end, and then one of them makes a call for all. So nobody
 // waits for others that may never come; and the more flushes there are, or the
 // slower the service is, the more of them have a call together.
+//
+// What waits has its bytes in the body of that call, and no body of its own: of
+// hundreds of flushes that would be more memory than the records are.
 
 const (
 	// A batch may share a call with these many records and bytes: ten of them fill
@@ -59,9 +61,9 @@ func (g *gather) free() bool { return g.calls == 0 || g.batches <= few }
 // until it is closed.
 type group struct {
 	members []*member
-	records int
-	bytes   int
+	all     *batch        // what the call is to send: theirs, in this order
 	called  bool          // its turn has come
+	ended   bool          // its call, and not by a panic
 	closed  bool          // its call has begun: nobody joins or leaves
 	turn    chan struct{} // has something in it while the turn has come and is not taken
 	done    chan struct{} // closed when the call has ended
@@ -71,7 +73,7 @@ type group struct {
 // member is a batch in a group.
 type member struct {
 	group   *group
-	batch   *batch
+	batch   *batch  // without a body, until it leaves or the call has ended
 	outcome outcome // of its records
 	spoiled bool    // there is none: the call came to nothing for what may be in another batch
 }
@@ -124,22 +126,9 @@ func (s *Service) callFor(f *delivery.Flush, g *gather, m *member) bool {
 	group := m.group
 	g.begin(group)
 	defer g.end(group) // after a panic, too: then all others go alone
-	group.handOut(s.putAll(ctx, group))
+	group.handOut(s.put(ctx, group.all))
+	group.ended = true
 	return true
-}
-
-// putAll makes the call of a group.
-func (s *Service) putAll(ctx context.Context, group *group) outcome {
-	if len(group.members) == 1 {
-		return s.put(ctx, group.members[0].batch)
-	}
-	all := newBatchOf(&shared, group.members[0].batch.wire)
-	for _, m := range group.members {
-		all.add(m.batch, m.batch.entries)
-	}
-	o := s.put(ctx, all)
-	all.Free()
-	return o
 }
 
 // handOut gives each member the outcome of its own records.
@@ -160,6 +149,26 @@ func (group *group) handOut(o outcome) {
 	}
 }
 
+// giveBack gives those their bodies back who have something to send again.
+func (group *group) giveBack() {
+	from := 0
+	for _, m := range group.members {
+		to := from + m.batch.Len()
+		if m.spoiled || !m.outcome.accepted || len(m.outcome.failed) > 0 {
+			m.batch.takeBack(group.all, from)
+		}
+		from = to
+	}
+}
+
+// takeBack has the batch begin its body again, whose records are those of all from
+// one on.
+func (b *batch) takeBack(all *batch, from int) {
+	to := from + b.Len()
+	b.open()
+	b.add(all, all.entries[from:to])
+}
+
 // join returns nil while there are few: then the caller makes its own call, and
 // ended is to follow.
 func (g *gather) join(b *batch, limits Limits) *member {
@@ -170,23 +179,23 @@ func (g *gather) join(b *batch, limits Limits) *member {
 		g.calls++
 		return nil
 	}
-	if g.open != nil && !limits.fit(g.open.records+b.Len(), g.open.bytes+b.bytes) {
+	if o := g.open; o != nil && !limits.fit(o.all.Len()+b.Len(), o.all.bytes+b.bytes) {
 		g.call(g.open) // it is full, and goes beside the others
 		g.open = nil
 	}
 	if g.open == nil {
-		g.open = g.newGroup()
+		g.open = g.newGroup(b.wire)
 	}
 	group := g.open
 	m := &member{group: group, batch: b, spoiled: true}
 	group.members = append(group.members, m)
-	group.records += b.Len()
-	group.bytes += b.bytes
+	group.all.add(b, b.entries)
+	b.freeBody()
 	return m
 }
 
-func (g *gather) newGroup() *group {
-	group := &group{turn: make(chan struct{}, 1), done: make(chan struct{})}
+func (g *gather) newGroup(wire *Wire) *group {
+	group := &group{all: newBatchOf(&shared, wire), turn: make(chan struct{}, 1), done: make(chan struct{})}
 	group.late = time.AfterFunc(patience, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -214,13 +223,12 @@ func (g *gather) leave(m *member, inTurn bool) bool {
 	if group.closed {
 		return false
 	}
-	group.members = slices.DeleteFunc(group.members, func(o *member) bool { return o == m })
-	group.records -= m.batch.Len()
-	group.bytes -= m.batch.bytes
+	group.remove(m)
 	g.batches--
 	switch {
 	case len(group.members) == 0:
 		g.forget(group)
+		group.all.Free()
 		if group.called {
 			g.calls--
 		}
@@ -229,6 +237,22 @@ func (g *gather) leave(m *member, inTurn bool) bool {
 	}
 	g.next()
 	return true
+}
+
+// remove takes a member and its records out.
+func (group *group) remove(m *member) {
+	k := slices.Index(group.members, m)
+	from := 0
+	for _, o := range group.members[:k] {
+		from += o.batch.Len()
+	}
+	keep := make([]bool, group.all.Len())
+	for i := range keep {
+		keep[i] = i < from || i >= from+m.batch.Len()
+	}
+	m.batch.takeBack(group.all, from)
+	group.all.keep(keep)
+	group.members = slices.Delete(group.members, k, k+1)
 }
 
 // forget has nobody join a group any more. The lock is held.
@@ -249,6 +273,10 @@ func (g *gather) begin(group *group) {
 
 // end is told that a group's call has ended.
 func (g *gather) end(group *group) {
+	group.giveBack()
+	if group.ended {
+		group.all.Free()
+	}
 	close(group.done)
 	g.ended(len(group.members))
 }

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -14,7 +15,6 @@ import (
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
-	"aws-for-fluent-bit/internal/spare"
 )
 
 // crowd is a service whose first call hangs until it is let go, and flushes that
@@ -246,12 +246,14 @@ func TestFlushesShareACall(t *testing.T) {
 	})
 }
 
-// TestSharedCallsHaveTheirOwnBatches: the batch of a shared call is no flush's next
-// one, or with time the hundreds that there may be would all have a full call's body.
-func TestSharedCallsHaveTheirOwnBatches(t *testing.T) {
-	taken := func(from *spare.List[*batch]) (bodies []int) {
-		for b, ok := from.Get(); ok; b, ok = from.Get() {
-			bodies = append(bodies, len(b.body))
+// TestWaitingFlushesHaveNoBody: what waits for a shared call is in the body of that
+// call alone. This is no flush's next one, or with time the hundreds that there may be
+// would all have a full call's.
+func TestWaitingFlushesHaveNoBody(t *testing.T) {
+	taken := func(from *spares) (bodies []int) {
+		for r, ok := from.rooms.Get(); ok; r, ok = from.rooms.Get() {
+			bodies = append(bodies, len(bytes.TrimRight(r.empty[:cap(r.empty)], "\x00")))
+			r.Empty()
 		}
 		return bodies
 	}
@@ -270,9 +272,8 @@ func TestSharedCallsHaveTheirOwnBatches(t *testing.T) {
 	if bodies := taken(&shared); len(bodies) != 1 || bodies[0] < 90_000 {
 		t.Errorf("bodies of shared calls have %d bytes, want one of at least 90,000", bodies)
 	}
-	bodies := taken(&pool)
-	if len(bodies) != 10 || slices.Max(bodies) > 30_000 {
-		t.Errorf("bodies of flushes have %d bytes, want ten of at most 30,000", bodies)
+	if bodies := taken(&pool); len(bodies) != 2 || slices.Max(bodies) > 30_000 {
+		t.Errorf("bodies of flushes have %d bytes, want two of at most 30,000", bodies)
 	}
 }
 
@@ -662,21 +663,26 @@ func TestEndWhileItsCallIsUnderWay(t *testing.T) {
 	c.account(t, 4, 1, 3) // what a flush hears too late does not count
 }
 
+// batchOf returns a batch of one record.
+func batchOf(text string) *batch {
+	b := newBatch(asJSON)
+	b.tryAdd(wide, []byte(text), nil, []int{0})
+	return b
+}
+
 // TestTurns: a member that may make no call any more hands the turn on; the last
 // one ends the group.
 func TestTurns(t *testing.T) {
 	patient(t, 1, time.Minute)
 	var g gather
-	b := newBatch(asJSON)
-	b.tryAdd(wide, []byte("x"), nil, []int{0})
-	if g.join(b, wide) != nil {
+	if g.join(batchOf("x"), wide) != nil {
 		t.Fatal("the first one is to make its call")
 	}
-	one, two := g.join(b, wide), g.join(b, wide)
+	one, two := g.join(batchOf("x"), wide), g.join(batchOf("x"), wide)
 	group := one.group
 	g.ended(1)
 	few = 3
-	next := g.join(b, wide) // while nobody has made the call, so as not to make one more
+	next := g.join(batchOf("x"), wide) // while nobody has made the call, so as not to make one more
 	if next == nil || two.group != group || next.group != group || len(group.turn) != 1 || g.calls != 1 {
 		t.Fatalf("%d calls are under way", g.calls)
 	}
@@ -684,23 +690,61 @@ func TestTurns(t *testing.T) {
 		t.Error("who does not have the turn has ended it")
 	}
 	<-group.turn
-	if !g.leave(one, true) || len(group.turn) != 1 || group.records != 1 || group.bytes != 1 {
-		t.Errorf("the turn is lost, with %d records and %d bytes", group.records, group.bytes)
+	if !g.leave(one, true) || len(group.turn) != 1 || group.all.Len() != 1 || group.all.bytes != 1 {
+		t.Errorf("the turn is lost, with %d records and %d bytes", group.all.Len(), group.all.bytes)
 	}
 	<-group.turn
 	if !g.leave(next, true) || g.calls != 0 || g.open != nil {
 		t.Errorf("%d calls are under way", g.calls)
 	}
 	for range 2 {
-		if g.join(b, wide) != nil {
+		if g.join(batchOf("x"), wide) != nil {
 			t.Error("a call is under way that is not")
 		}
 	}
 	few = 2
-	last := g.join(b, wide)
+	last := g.join(batchOf("x"), wide)
 	g.begin(last.group)
 	if g.leave(last, false) {
 		t.Error("a member has left a call that is under way")
+	}
+}
+
+// TestLeftBehind: who leaves takes what is its own, and nothing else.
+func TestLeftBehind(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
+		patient(t, 1, time.Minute)
+		var g gather
+		g.join(batchOf("first"), wide)
+		texts := []string{"one", "three", "seventeen"}
+		var members []*member
+		for _, text := range texts {
+			m := g.join(batchOf(text), wide)
+			if m.batch.body != nil {
+				t.Fatal("it has a body while it waits")
+			}
+			members = append(members, m)
+		}
+		all := members[0].group.all
+		for _, k := range order {
+			want := string(batchOf(texts[k]).request())
+			if !g.leave(members[k], false) || string(members[k].batch.request()) != want {
+				t.Errorf("order %v: %d leaves with %q, want %q", order, k, members[k].batch.request(), want)
+			}
+			texts[k] = ""
+			left := newBatch(asJSON)
+			for i, text := range texts {
+				if text != "" {
+					left.tryAdd(wide, []byte(text), nil, []int{i})
+				}
+			}
+			if left.Len() > 0 && (string(all.request()) != string(left.request()) || all.bytes != left.bytes) {
+				t.Errorf("order %v: %q is left of %d bytes, want %q of %d", order, all.request(), all.bytes, left.request(), left.bytes)
+			}
+		}
+		if g.open != nil {
+			t.Error("a group of nobody is open")
+		}
 	}
 }
 
@@ -708,11 +752,9 @@ func TestTurns(t *testing.T) {
 func TestFewAreLeft(t *testing.T) {
 	patient(t, 2, time.Minute)
 	var g gather
-	b := newBatch(asJSON)
-	b.tryAdd(wide, []byte("x"), nil, []int{0})
-	g.join(b, wide)
-	g.join(b, wide)
-	one, two := g.join(b, wide), g.join(b, wide)
+	g.join(batchOf("x"), wide)
+	g.join(batchOf("x"), wide)
+	one, two := g.join(batchOf("x"), wide), g.join(batchOf("x"), wide)
 	few = 3
 	g.leave(two, false)
 	if len(one.group.turn) != 1 || g.calls != 3 || g.batches != 3 {
@@ -725,10 +767,8 @@ func TestTurnOfAnEndedFlush(t *testing.T) {
 	patient(t, 1, time.Minute)
 	f := newFake(t, 1, "1s", nil) // which is not to be called
 	g := &f.gather[0]
-	b := newBatch(asJSON)
-	b.tryAdd(wide, []byte("x"), nil, []int{0})
-	g.join(b, wide)
-	one, two := g.join(b, wide), g.join(b, wide)
+	g.join(batchOf("x"), wide)
+	one, two := g.join(batchOf("x"), wide), g.join(batchOf("x"), wide)
 	g.ended(1)
 	<-one.group.turn
 	flush := f.Begin(f.chunk(1))
@@ -854,7 +894,7 @@ func TestNoTurnForNobody(t *testing.T) {
 	var g gather
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	group := g.newGroup()
+	group := g.newGroup(asJSON)
 	if g.call(group); group.called || g.calls != 0 || len(group.turn) != 0 {
 		t.Errorf("a group of nobody has its turn: %d calls", g.calls)
 	}
