@@ -49,7 +49,7 @@ func BenchmarkFlush(b *testing.B) {
 		}
 		defer session.Close()
 		client := session.CloudWatchLogs()
-		measure(b, func() error { return flushWithSDK(client, chunk) })
+		measure(b, func() error { return flushWithSDK(client.Client, chunk) })
 	})
 }
 

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
@@ -35,7 +34,7 @@ type Plugin struct {
 	config
 	names   *names
 	session *awsx.Session
-	client  *cloudwatchlogs.Client
+	client  *awsx.LogsClient
 	headers [2][]awsx.BodyOption // of PutLogEvents calls without and with metrics in them
 	shrink  *compress.Compressor // of requests; nil: none
 	ecs     *ecsMetadata

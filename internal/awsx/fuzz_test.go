@@ -10,9 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdkcredentials "github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/firehose"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
 // sameAnswer answers every request with the same.
@@ -68,9 +65,10 @@ func FuzzAnswers(f *testing.F) {
 		defer cancel()
 		send := NewBody([]byte("{}"))
 		const n = 3
-		_, logsErr := PutLogEvents(ctx, cloudwatchlogs.NewFromConfig(config), "g", "s", send)
-		records, kinesisErr := PutRecords(ctx, kinesis.NewFromConfig(config), "s", n, send)
-		batch, firehoseErr := PutRecordBatch(ctx, firehose.NewFromConfig(config), "s", n, send)
+		session := &Session{config: config}
+		_, logsErr := PutLogEvents(ctx, session.CloudWatchLogs(), "g", "s", send)
+		records, kinesisErr := PutRecords(ctx, session.Kinesis(), "s", n, send)
+		batch, firehoseErr := PutRecordBatch(ctx, session.Firehose(), "s", n, send)
 		for i, a := range []RecordsAnswer{records, batch} {
 			if err := []error{kinesisErr, firehoseErr}[i]; err == nil {
 				last := -1

@@ -89,7 +89,7 @@ func logEvents(group, stream string, n int) []byte {
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // prepare makes the group and the stream that the tests send to.
-func prepare(t testing.TB, c *cloudwatchlogs.Client) {
+func prepare(t testing.TB, c *LogsClient) {
 	t.Helper()
 	group, stream := "group", "log"
 	_, err := c.CreateLogGroup(testContext(t), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group})

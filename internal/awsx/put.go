@@ -26,12 +26,11 @@ const (
 //
 // The error is for Classify; errors.As finds the SDK's types, as
 // *types.InvalidSequenceTokenException with the expected token.
-func PutLogEvents(ctx context.Context, c *cloudwatchlogs.Client, group, stream string, body *Body, opts ...BodyOption) (LogEventsAnswer, error) {
+func PutLogEvents(ctx context.Context, c *LogsClient, group, stream string, body *Body, opts ...BodyOption) (LogEventsAnswer, error) {
 	var a LogEventsAnswer
-	o := c.Options()
 	err := (&call{
 		service: cloudwatchlogs.ServiceID, operation: "PutLogEvents",
-		key: routeKey{target: targetPutLogEvents}, body: body, opts: opts, client: o.HTTPClient, creds: o.Credentials,
+		key: routeKey{target: targetPutLogEvents}, body: body, opts: opts, means: c.means,
 		read: func(resp *http.Response, data []byte) (err error) {
 			if len(data) == 0 && resp.Header.Get("X-Amzn-Requestid") != "" {
 				return nil // the service's, though without a word
@@ -56,12 +55,11 @@ func PutLogEvents(ctx context.Context, c *cloudwatchlogs.Client, group, stream s
 // PutRecords sends a ready body of the given number of records to Kinesis Data
 // Streams, JSON or, with option CBOR, that. stream is the name or the ARN in it. When it returns, nothing reads
 // the body any more.
-func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
+func PutRecords(ctx context.Context, c *KinesisClient, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
 	var a RecordsAnswer
-	o := c.Options()
 	err := (&call{
 		service: kinesis.ServiceID, operation: "PutRecords",
-		key: routeKey{targetPutRecords, stream}, body: body, opts: opts, client: o.HTTPClient, creds: o.Credentials,
+		key: routeKey{targetPutRecords, stream}, body: body, opts: opts, means: c.means,
 		read: func(_ *http.Response, data []byte) (err error) {
 			parse := parseRecordsAnswer
 			if isCBOR(data) {
@@ -92,12 +90,11 @@ func PutRecords(ctx context.Context, c *kinesis.Client, stream string, records i
 // PutRecordBatch sends a ready body of the given number of records to Data
 // Firehose. stream is the delivery stream's name. When it returns, nothing reads
 // the body any more.
-func PutRecordBatch(ctx context.Context, c *firehose.Client, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
+func PutRecordBatch(ctx context.Context, c *FirehoseClient, stream string, records int, body *Body, opts ...BodyOption) (RecordsAnswer, error) {
 	var a RecordsAnswer
-	o := c.Options()
 	err := (&call{
 		service: firehose.ServiceID, operation: "PutRecordBatch",
-		key: routeKey{target: targetPutRecordBatch}, body: body, opts: opts, client: o.HTTPClient, creds: o.Credentials,
+		key: routeKey{target: targetPutRecordBatch}, body: body, opts: opts, means: c.means,
 		read: func(_ *http.Response, data []byte) (err error) {
 			a, err = parseRecordsAnswer(data, records, firehoseFormat)
 			return err

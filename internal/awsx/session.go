@@ -164,8 +164,32 @@ func (s *Session) Instance(ctx context.Context) (*imds.InstanceIdentityDocument,
 	return &out.InstanceIdentityDocument, nil
 }
 
+// means are what every call needs of a client's options. The SDK gives them away only
+// with a copy of all options, which takes 4 KB of the stack of each flush that calls.
+type means struct {
+	http  aws.HTTPClient
+	creds aws.CredentialsProvider
+}
+
+// LogsClient, KinesisClient and FirehoseClient are the SDK's clients, for PutLogEvents,
+// PutRecords and PutRecordBatch, too.
+type (
+	LogsClient struct {
+		*cloudwatchlogs.Client
+		means
+	}
+	KinesisClient struct {
+		*kinesis.Client
+		means
+	}
+	FirehoseClient struct {
+		*firehose.Client
+		means
+	}
+)
+
 // CloudWatchLogs returns a client for CloudWatch Logs.
-func (s *Session) CloudWatchLogs(opts ...func(*cloudwatchlogs.Options)) *cloudwatchlogs.Client {
+func (s *Session) CloudWatchLogs(opts ...func(*cloudwatchlogs.Options)) *LogsClient {
 	at := func(o *cloudwatchlogs.Options) {
 		if s.opts.Endpoint != "" {
 			o.BaseEndpoint = aws.String(s.opts.Endpoint)
@@ -173,11 +197,13 @@ func (s *Session) CloudWatchLogs(opts ...func(*cloudwatchlogs.Options)) *cloudwa
 			o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateDisabled
 		}
 	}
-	return cloudwatchlogs.NewFromConfig(s.config, append([]func(*cloudwatchlogs.Options){at}, opts...)...)
+	c := cloudwatchlogs.NewFromConfig(s.config, append([]func(*cloudwatchlogs.Options){at}, opts...)...)
+	o := c.Options()
+	return &LogsClient{c, means{o.HTTPClient, o.Credentials}}
 }
 
 // Kinesis returns a client for Kinesis Data Streams.
-func (s *Session) Kinesis(opts ...func(*kinesis.Options)) *kinesis.Client {
+func (s *Session) Kinesis(opts ...func(*kinesis.Options)) *KinesisClient {
 	at := func(o *kinesis.Options) {
 		if s.opts.Endpoint != "" {
 			o.BaseEndpoint = aws.String(s.opts.Endpoint)
@@ -185,11 +211,13 @@ func (s *Session) Kinesis(opts ...func(*kinesis.Options)) *kinesis.Client {
 			o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateDisabled
 		}
 	}
-	return kinesis.NewFromConfig(s.config, append([]func(*kinesis.Options){at}, opts...)...)
+	c := kinesis.NewFromConfig(s.config, append([]func(*kinesis.Options){at}, opts...)...)
+	o := c.Options()
+	return &KinesisClient{c, means{o.HTTPClient, o.Credentials}}
 }
 
 // Firehose returns a client for Data Firehose.
-func (s *Session) Firehose(opts ...func(*firehose.Options)) *firehose.Client {
+func (s *Session) Firehose(opts ...func(*firehose.Options)) *FirehoseClient {
 	at := func(o *firehose.Options) {
 		if s.opts.Endpoint != "" {
 			o.BaseEndpoint = aws.String(s.opts.Endpoint)
@@ -197,7 +225,9 @@ func (s *Session) Firehose(opts ...func(*firehose.Options)) *firehose.Client {
 			o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateDisabled
 		}
 	}
-	return firehose.NewFromConfig(s.config, append([]func(*firehose.Options){at}, opts...)...)
+	c := firehose.NewFromConfig(s.config, append([]func(*firehose.Options){at}, opts...)...)
+	o := c.Options()
+	return &FirehoseClient{c, means{o.HTTPClient, o.Credentials}}
 }
 
 // deadline bounds a whole call: credentials, connection, request and answer.

@@ -122,8 +122,7 @@ type call struct {
 	key                routeKey
 	body               *Body
 	opts               []BodyOption
-	client             aws.HTTPClient
-	creds              aws.CredentialsProvider
+	means              means
 	// read reads the body of a 2xx answer.
 	read func(resp *http.Response, body []byte) error
 	// sdk makes the call by the SDK's client, on another HTTP client if that is
@@ -135,7 +134,7 @@ type call struct {
 func (c *call) do(ctx context.Context, result any) error {
 	ready := newReadyBody(c.key.target, c.body, c.opts)
 	hook := &answerHook{result: result, read: c.read}
-	h, ours := c.client.(*httpClient)
+	h, ours := c.means.http.(*httpClient)
 	if !ours {
 		return called(c.body, c.sdk(nil, ready, hook))
 	}
@@ -170,7 +169,7 @@ func (c *call) do(ctx context.Context, result any) error {
 
 // send sends the call's body on its way.
 func (c *call) send(ctx context.Context, h *httpClient, way *route, ready *readyBody) (*http.Response, error) {
-	creds, err := c.creds.Retrieve(ctx)
+	creds, err := c.means.creds.Retrieve(ctx)
 	if err != nil {
 		return nil, err
 	}
