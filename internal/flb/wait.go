@@ -46,14 +46,14 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 	enter()
 	waiting.start(flush.loop)
 	place := in.queue.place(unsafe.Pointer(flush.loop), chunk.Tag)
-	go func() {
+	chunk.Read = place.wasRead
+	in.queue.start(place, len(chunk.Data), func(anyOrder bool) {
 		result := delivery.Error
 		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
-		chunk.AnyOrder = in.queue.wait(place, len(chunk.Data))
-		chunk.Read = place.wasRead
 		defer in.queue.leave(place)
+		chunk.AnyOrder = anyOrder
 		result = in.flush(chunk)
-	}()
+	})
 	return 1
 }
 
@@ -174,7 +174,7 @@ type place struct {
 	waits  time.Time // from when it only waits for answers
 	left   chan struct{}
 	bytes  int
-	room   chan struct{} // there is room; nil: it has not waited for that
+	run    func(anyOrder bool)
 }
 
 // place returns the place behind the last one of a tag, for a flush of the thread
@@ -202,21 +202,20 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 // inOrder says whether a chunk waits for the end of the one before it.
 func (q *queue) inOrder() bool { return q.room.InOrder > 0 && !q.threads }
 
-// wait waits for a flush's turn. anyOrder is that of its chunk.
-func (q *queue) wait(p *place, bytes int) (anyOrder bool) {
-	if p.before != nil {
+// start runs a flush in a goroutine of its own when its turn has come. anyOrder is that
+// of its chunk. While it waits for room it has no goroutine: of a hundred files that grow
+// slowly the stacks are more memory than the chunks.
+func (q *queue) start(p *place, bytes int, run func(anyOrder bool)) {
+	p.bytes, p.run = bytes, run
+	if p.before == nil {
+		q.enter(p)
+		return
+	}
+	go func() {
 		q.follow(p.before)
 		p.before = nil
-	}
-	p.bytes = bytes
-	if !q.enter(p) {
-		<-p.room
-	}
-	p.since = time.Now()
-	close(p.began)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.threads || q.room.InOrder == 0 && !q.room.ReadInOrder
+		q.enter(p)
+	}()
 }
 
 // follow waits until another flush has left, or waits for the service and the order
@@ -277,18 +276,25 @@ func (p *place) wasRead(unsent int) {
 	})
 }
 
-// enter takes room for a flush, or puts it into the line.
-func (q *queue) enter(p *place) bool {
+// enter has a flush begin if there is room for it, or puts it into the line.
+func (q *queue) enter(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.take(p) {
-		return true
+		q.begin(p)
+	} else {
+		q.line = append(q.line, p)
 	}
-	p.room = make(chan struct{})
-	q.line = append(q.line, p)
-	return false
 }
 
+// begin has a flush begin that has room. The lock is held.
+func (q *queue) begin(p *place) {
+	p.since = time.Now()
+	close(p.began)
+	go p.run(q.threads || q.room.InOrder == 0 && !q.room.ReadInOrder)
+}
+
+// take takes room for a flush, if there is. The lock is held.
 func (q *queue) take(p *place) bool {
 	bytes := q.room.Bytes
 	switch {
@@ -327,6 +333,6 @@ func (q *queue) leave(p *place) {
 			continue
 		}
 		q.line = slices.Delete(q.line, i, i+1)
-		close(next.room)
+		q.begin(next)
 	}
 }

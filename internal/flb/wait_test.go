@@ -1,7 +1,9 @@
 package flb
 
 import (
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +13,13 @@ import (
 
 	"aws-for-fluent-bit/internal/delivery"
 )
+
+// wait returns when a flush has begun.
+func (q *queue) wait(p *place, bytes int) (anyOrder bool) {
+	began := make(chan bool)
+	q.start(p, bytes, func(anyOrder bool) { began <- anyOrder })
+	return <-began
+}
 
 // TestQueueOfThreads: with a second thread there is no order, and so no waiting but
 // for the room that there is then.
@@ -37,7 +46,7 @@ func TestQueueOfThreads(t *testing.T) {
 	if third.before != nil || fourth.before != nil {
 		t.Error("a chunk waits for those of another thread")
 	}
-	if q.enter(place(1, "c")) { // with one thread it would have
+	if q.take(place(1, "c")) { // with one thread it would have
 		t.Error("with two threads there is more room than there is then")
 	}
 	q.leave(first)
@@ -172,6 +181,29 @@ func TestQueueLine(t *testing.T) {
 	})
 }
 
+// TestNoGoroutineWithoutRoom: who waits for room has none.
+func TestNoGoroutineWithoutRoom(t *testing.T) {
+	q := &queue{room: delivery.Room{Flushes: 1, Bytes: 10}}
+	var places []*place
+	began := make(chan int)
+	before := runtime.NumGoroutine()
+	const n = 100
+	for i := range n {
+		p := q.place(nil, strconv.Itoa(i))
+		places = append(places, p)
+		q.start(p, 1, func(bool) { began <- i })
+	}
+	if more := runtime.NumGoroutine() - before; more > n/2 { // other tests may end
+		t.Errorf("%d goroutines for %d flushes", more, n)
+	}
+	for i := range n {
+		if got := <-began; got != i {
+			t.Fatalf("flush %d has begun, want %d", got, i)
+		}
+		q.leave(places[i])
+	}
+}
+
 // TestQueueReadInOrder: where chunks are read in their order, the next flush of a tag
 // begins when the one before it was read and waits for answers, however long that takes;
 // and at once when that has left, or there is a second thread.
@@ -292,10 +324,15 @@ func TestRoomWhereAnswersAreLate(t *testing.T) {
 		answered(flush("a", 1), slow)
 		first := flush("a", 4)
 		second := q.place(nil, "b")
-		if second.bytes = 2; q.enter(second) {
+		var in atomic.Bool
+		q.start(second, 2, func(bool) { in.Store(true) })
+		if synctest.Wait(); in.Load() {
 			t.Error("answers that came in time give more room")
 		}
-		answered(first, slow+1) // which lets the second in
+		answered(first, slow+1)
+		if synctest.Wait(); !in.Load() {
+			t.Error("late answers give no more room")
+		}
 		third := flush("c", 4)
 		if q.take(&place{bytes: 1}) {
 			t.Error("there is more room than Late")
