@@ -18,6 +18,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // dialTLS returns what dials a host and shakes hands with it, within limit.
 func dialTLS(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
+	turns := make(chan struct{}, handshakes)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
@@ -30,9 +31,15 @@ func dialTLS(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
 		own := config.Clone()
 		own.ServerName = host
 		c := tls.Client(&tlsRecords{Conn: plain}, own)
+		ended, err := takeTurn(ctx, turns)
+		if err != nil {
+			plain.Close()
+			return nil, err
+		}
+		defer ended()
 		shaking, cancel := context.WithTimeoutCause(ctx, limit, errHandshake)
 		defer cancel()
-		if err := c.HandshakeContext(shaking); err != nil {
+		if err := shake(shaking, c); err != nil {
 			plain.Close()
 			if cause := context.Cause(shaking); cause == errHandshake {
 				err = cause
@@ -41,6 +48,43 @@ func dialTLS(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
 		}
 		return c, nil
 	}
+}
+
+// A handshake takes 32 KB of stack, for ML-KEM's keys most of it. So it has a goroutine
+// of its own, or each flush would keep that stack until its call is answered. And few go
+// at a time, when a hundred files begin to grow at the same time, unless they take long,
+// as with a server that does not answer.
+const (
+	handshakes        = 8
+	handshakePatience = 100 * time.Millisecond
+)
+
+// takeTurn waits until a handshake may begin. What it returns is called after it.
+func takeTurn(ctx context.Context, turns chan struct{}) (ended func(), err error) {
+	late := time.NewTimer(handshakePatience)
+	defer late.Stop()
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
+	case <-late.C:
+		return func() {}, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// shake shakes hands in a goroutine.
+func shake(ctx context.Context, c *tls.Conn) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil { // the flush would catch it
+				done <- fmt.Errorf("panic in the TLS handshake: %v", v)
+			}
+		}()
+		done <- c.HandshakeContext(ctx)
+	}()
+	return <-done
 }
 
 // errHandshake is a server that takes connections, and then does not speak TLS in time.
@@ -82,7 +126,7 @@ type conn struct {
 	left int // bytes that may still be read
 
 	request http.Request // as it is written
-	head    []byte       // of it; a small one's body, too
+	head    []byte       // of it, while it is written; a small one's body, too
 	fault   error        // of writing; net/http hides it
 
 	look   func(fd uintptr) bool
@@ -128,10 +172,13 @@ func (c *conn) send(ctx context.Context, req *http.Request, body *bodyReader) (*
 }
 
 func (c *conn) exchange(req *http.Request, body *bodyReader) (*http.Response, error) {
-	c.request, c.head, c.fault, c.left = *req, c.head[:0], nil, maxHead
+	head, _ := c.pool.heads.Get()
+	c.request, c.head, c.fault, c.left = *req, head[:0], nil, maxHead
 	c.request.Body = body
 	unsent := c.request.Write((*requestWriter)(c))
 	c.request = http.Request{} // the body is its owner's again
+	c.pool.heads.Put(c.head)
+	c.head = nil
 	if c.fault != nil {
 		unsent = c.fault
 	}

@@ -584,6 +584,66 @@ func TestPooled(t *testing.T) {
 	}
 }
 
+// TestHandshakesTakeTurns: few go on at a time, but one that hangs does not hold up the
+// others for long, and who gives up does not wait.
+func TestHandshakesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begun, failed atomic.Int32
+		ended := make(chan struct{})
+		dial := dialTLS(func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() {
+				defer server.Close()
+				if _, err := server.Read(make([]byte, 1)); err == nil {
+					begun.Add(1)
+					<-ended
+				}
+			}()
+			return client, nil
+		}, &tls.Config{InsecureSkipVerify: true}, time.Minute)
+		want := func(nowBegun, nowFailed int32) {
+			t.Helper()
+			if synctest.Wait(); begun.Load() != nowBegun || failed.Load() != nowFailed {
+				t.Errorf("%d handshakes have begun and %d failed, want %d and %d", begun.Load(), failed.Load(), nowBegun, nowFailed)
+			}
+		}
+		shake := func(ctx context.Context, n int) {
+			for range n {
+				go func() {
+					if _, err := dial(ctx, "tcp", "host:443"); err != nil {
+						failed.Add(1)
+					}
+				}()
+			}
+		}
+		shake(t.Context(), handshakes+2)
+		want(handshakes, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		shake(ctx, 1)
+		cancel()
+		want(handshakes, 1)
+		ended <- struct{}{}
+		want(handshakes+1, 2)
+		time.Sleep(handshakePatience - 1)
+		want(handshakes+1, 2)
+		time.Sleep(1)
+		want(handshakes+2, 2)
+		close(ended)
+		want(handshakes+2, handshakes+3)
+	})
+}
+
+// TestPanicInAHandshake: it is an error, and not the end of Fluent Bit.
+func TestPanicInAHandshake(t *testing.T) {
+	srv := httptest.NewTLSServer(http.NotFoundHandler())
+	defer srv.Close()
+	dial := dialTLS(new(net.Dialer).DialContext, &tls.Config{InsecureSkipVerify: true,
+		VerifyConnection: func(tls.ConnectionState) error { panic("a fault") }}, time.Minute)
+	if _, err := dial(t.Context(), "tcp", srv.Listener.Addr().String()); err == nil || !strings.Contains(err.Error(), "a fault") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDialTLSRefuses(t *testing.T) {
 	dial := dialTLS(new(net.Dialer).DialContext, &tls.Config{}, tlsHandshakeTimeout)
 	if _, err := dial(context.Background(), "tcp", "no port"); err == nil || !strings.Contains(err.Error(), "missing port") {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // pool keeps the connections over which requests with a Body go to the services.
@@ -20,7 +22,8 @@ import (
 type pool struct {
 	dial, dialTLS dialFunc
 
-	keep time.Duration // how long a connection may be idle
+	keep  time.Duration      // how long a connection may be idle
+	heads spare.List[[]byte] // see conn: many connections wait for answers, and few write
 
 	mu     sync.Mutex
 	idle   map[place][]*conn // what was used last is at the end
