@@ -16,10 +16,12 @@ EXTLD   := -Wl,-soname,libaws-for-fluent-bit.so -Wl,-z,text -Wl,--version-script
 # To keep the library small: notfastpath leaves out the generated decoders of
 # ugorji/go, which come with fluent-bit-go and are not used here, 0.9 MB; without
 # inlining there, in what it brings along, in the SDK, which runs once a call, and in
-# what reads credentials and certificates, it is another 0.5 MB less.
+# what reads credentials, certificates and options, it is another 0.6 MB less.
 TAGS    := notfastpath
 SMALL   := $(foreach package,github.com/aws/... github.com/ugorji/... net/rpc encoding/gob text/template/... html/... \
-             encoding/xml encoding/asn1 math/big,-gcflags '$(package)=-l')
+             encoding/xml encoding/asn1 math/big crypto/x509 encoding/json github.com/modern-go/... regexp/... net/url \
+             mime/... log/... compress/flate github.com/tinylib/... github.com/lestrrat-go/... vendor/golang.org/x/net/..., \
+             -gcflags '$(package)=-l')
 
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './e2e/*' -not -path './demo/*' -not -path './conformance/*' -not -path './checkconfig/*' -not -path './bench/*') \
            $(wildcard internal/flb/*.c internal/flb/*.h) go.mod go.sum loader/library.map
