@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/compress"
