@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"aws-for-fluent-bit/internal/spare"
 )
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -133,6 +135,9 @@ type conn struct {
 	silent bool // what look has seen
 }
 
+// heads are buffers for conn.head: many connections wait for answers, and few write.
+var heads spare.List[[]byte]
+
 func newConn(p *pool, to place, with net.Conn) *conn {
 	c := &conn{Conn: with, under: with, pool: p, to: to}
 	if t, ok := with.(*tls.Conn); ok {
@@ -172,12 +177,12 @@ func (c *conn) send(ctx context.Context, req *http.Request, body *bodyReader) (*
 }
 
 func (c *conn) exchange(req *http.Request, body *bodyReader) (*http.Response, error) {
-	head, _ := c.pool.heads.Get()
+	head, _ := heads.Get()
 	c.request, c.head, c.fault, c.left = *req, head[:0], nil, maxHead
 	c.request.Body = body
 	unsent := c.request.Write((*requestWriter)(c))
 	c.request = http.Request{} // the body is its owner's again
-	c.pool.heads.Put(c.head)
+	heads.Put(c.head)
 	c.head = nil
 	if c.fault != nil {
 		unsent = c.fault

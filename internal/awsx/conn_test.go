@@ -485,6 +485,31 @@ func TestPool(t *testing.T) {
 	}
 }
 
+// Connections that wait for answers have no buffer that requests are written in.
+func TestBuffersOfRequests(t *testing.T) {
+	taken := func() (n int) {
+		for _, ok := heads.Get(); ok; _, ok = heads.Get() {
+			n++
+		}
+		return n
+	}
+	taken()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
+	defer srv.Close()
+	p := newPool(new(net.Dialer).DialContext, nil)
+	defer p.close()
+	for range 3 {
+		resp, _, err := post(t, t.Context(), p, srv.URL, NewBody([]byte("{}")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read(t, resp, nil) // so that the next one gets a connection of its own
+	}
+	if n := taken(); n != 1 {
+		t.Errorf("%d buffers for requests one after the other, want 1", n)
+	}
+}
+
 // closing is a connection that counts when it is closed.
 type closing struct {
 	net.Conn

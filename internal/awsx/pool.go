@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"aws-for-fluent-bit/internal/spare"
 )
 
 // pool keeps the connections over which requests with a Body go to the services.
@@ -22,8 +20,7 @@ import (
 type pool struct {
 	dial, dialTLS dialFunc
 
-	keep  time.Duration      // how long a connection may be idle
-	heads spare.List[[]byte] // see conn: many connections wait for answers, and few write
+	keep time.Duration // how long a connection may be idle
 
 	mu     sync.Mutex
 	idle   map[place][]*conn // what was used last is at the end
