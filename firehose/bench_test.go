@@ -22,6 +22,8 @@ func TestBodies(t *testing.T) {
 	})
 }
 
+func TestWaitingFlushes(t *testing.T) { subject.WaitingFlushes(t) }
+
 func TestRecordsDoNotAllocate(t *testing.T) {
 	subject.DoNotAllocate(t,
 		nil,

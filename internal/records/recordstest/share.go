@@ -1,6 +1,10 @@
 package recordstest
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,4 +49,45 @@ func (s *Subject) Share(t *testing.T) {
 			r.WantCalls(size, size, size, size, size, size, size, size, size, size)
 		},
 	})
+}
+
+// WaitingFlushes wants flushes that wait for a call which they are to share to hold
+// little: what they write records with, which others can use, is 3 KB more.
+func (s *Subject) WaitingFlushes(t *testing.T) {
+	if Race {
+		t.Skip("bodies are of Go's heap under the race detector")
+	}
+	const flushes, size, most = 200, 4, 4800
+	chunk := KubernetesChunk(size)
+	var release sync.WaitGroup
+	sink := Sink()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		release.Wait() // before it reads the request, which would be in this process, too
+		sink.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	r := s.StartAt(t, srv.URL)
+	alive := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // the first one leaves what sync.Pools had
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	r.Want(delivery.OK, chunk)
+	before := alive()
+	release.Add(1)
+	var all sync.WaitGroup
+	for range flushes {
+		all.Go(func() { r.Want(delivery.OK, chunk) })
+	}
+	for r.Get(delivery.In) < (1+flushes)*size {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond) // then they have joined
+	if each := (alive() - before) / flushes; each > most {
+		t.Errorf("each of %d flushes that wait holds %d bytes, want at most %d", flushes, each, most)
+	}
+	release.Done()
+	all.Wait()
 }
