@@ -105,6 +105,9 @@ func TestQueue(t *testing.T) {
 		}
 		q.leave(places[4])
 		running(1, 2, 4, 5)
+		if places[2].before != nil {
+			t.Error("a flush that runs keeps the one before it, and that those before")
+		}
 		q.leave(places[2])
 		running(1, 2, 3, 4, 5)
 		q.leave(places[3])

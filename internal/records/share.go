@@ -63,7 +63,7 @@ type group struct {
 	members []*member
 	all     *batch        // what the call is to send: theirs, in this order
 	called  bool          // its turn has come
-	ended   bool          // its call, and not by a panic
+	ended   bool          // its call, and not by a panic, after which something may read the body
 	closed  bool          // its call has begun: nobody joins or leaves
 	turn    chan struct{} // has something in it while the turn has come and is not taken
 	done    chan struct{} // closed when the call has ended
@@ -154,7 +154,7 @@ func (group *group) giveBack() {
 	from := 0
 	for _, m := range group.members {
 		to := from + m.batch.Len()
-		if m.spoiled || !m.outcome.accepted || len(m.outcome.failed) > 0 {
+		if !m.outcome.accepted || len(m.outcome.failed) > 0 {
 			m.batch.takeBack(group.all, from)
 		}
 		from = to
