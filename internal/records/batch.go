@@ -47,8 +47,8 @@ func (w *Wire) filled(b *batch) { w.last.Store(int64(b.bytes)) }
 // record by record.
 type batch struct {
 	wire    *Wire
-	spares  *spares // where it goes when it is free, and its room
-	room    *room   // of body; nil: it has no body, its records are in a group's
+	spares  *spares // where it goes when it is free, and its buffer
+	buffer  *buffer // of body; nil: it has no body, its records are in a group's
 	body    []byte
 	entries []entry
 	indexes []int // the chunk's record indexes of all entries
@@ -65,17 +65,17 @@ type batch struct {
 	share float64          // of its records that were refused; 0: it was not answered for each
 }
 
-// room is a buffer for a body. Those in use are fewer than the batches.
-type room struct {
+// buffer is what a body is written into. Those in use are fewer than the batches.
+type buffer struct {
 	spare.Region // of empty, unless there is none
 
 	empty []byte
 }
 
-// spares are batches and rooms for their next use.
+// spares are batches and buffers for their next use.
 type spares struct {
 	batches spare.List[*batch]
-	rooms   spare.List[*room]
+	buffers spare.List[*buffer]
 }
 
 // Those of flushes, and those of the calls that flushes share: these are large,
@@ -109,30 +109,30 @@ func (b *batch) Free() {
 
 // open has the batch begin a body, without records.
 func (b *batch) open() {
-	r, ok := b.spares.rooms.Get()
+	to, ok := b.spares.buffers.Get()
 	if !ok {
-		r = new(room)
+		to = new(buffer)
 	}
-	if r.empty == nil {
-		r.empty = r.Reserve(maxPooled)
+	if to.empty == nil {
+		to.empty = to.Reserve(maxPooled)
 	}
-	b.room = r
-	b.body = append(r.empty, b.wire.Head...)
+	b.buffer = to
+	b.body = append(to.empty, b.wire.Head...)
 	b.entries, b.indexes, b.bytes = b.entries[:0], b.indexes[:0], 0
 }
 
-// freeBody gives back the room of the body. What the batch tells of its records
+// freeBody gives back the buffer of the body. What the batch tells of its records
 // without it is good.
 func (b *batch) freeBody() {
-	if b.room == nil {
+	if b.buffer == nil {
 		return
 	}
-	b.room.empty = nil
+	b.buffer.empty = nil
 	if cap(b.body) <= maxPooled {
-		b.room.empty = b.body[:0]
+		b.buffer.empty = b.body[:0]
 	}
-	b.spares.rooms.Put(b.room)
-	b.room, b.body = nil, nil
+	b.spares.buffers.Put(b.buffer)
+	b.buffer, b.body = nil, nil
 }
 
 // begin cuts the body to its records, starts a new one and returns where.

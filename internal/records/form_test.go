@@ -273,7 +273,7 @@ func TestPoolsKeepNoHugeBuffers(t *testing.T) {
 	for _, n := range []int{12345, maxPooled + 1} {
 		seen := false
 		for range tries(n) {
-			(&batch{spares: &pool, room: new(room), body: make([]byte, n)}).Free()
+			(&batch{spares: &pool, buffer: new(buffer), body: make([]byte, n)}).Free()
 			b := newBatch(asJSON)
 			seen = seen || cap(b.body) == n
 		}

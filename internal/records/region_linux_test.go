@@ -26,7 +26,7 @@ func TestBodyHasRoom(t *testing.T) {
 	if b = newBatch(asJSON); unsafe.SliceData(b.body) != at || cap(b.body) != maxPooled {
 		t.Errorf("the next body has %d bytes, or is another one", cap(b.body))
 	}
-	if b.room.Empty(); string(b.body[:4]) != "\x00\x00\x00\x00" {
+	if b.buffer.Empty(); string(b.body[:4]) != "\x00\x00\x00\x00" {
 		t.Errorf("it still has its memory: %q", b.body[:4])
 	}
 }

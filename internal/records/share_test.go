@@ -251,7 +251,7 @@ func TestFlushesShareACall(t *testing.T) {
 // would all have a full call's.
 func TestWaitingFlushesHaveNoBody(t *testing.T) {
 	taken := func(from *spares) (bodies []int) {
-		for r, ok := from.rooms.Get(); ok; r, ok = from.rooms.Get() {
+		for r, ok := from.buffers.Get(); ok; r, ok = from.buffers.Get() {
 			bodies = append(bodies, len(bytes.TrimRight(r.empty[:cap(r.empty)], "\x00")))
 			r.Empty()
 		}
