@@ -67,12 +67,12 @@ func (s *Subject) WaitingFlushes(t *testing.T) {
 	}))
 	defer srv.Close()
 	r := s.StartAt(t, srv.URL)
-	alive := func() uint64 {
+	alive := func() int {
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.GC() // the first one leaves what sync.Pools had
 		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+		return int(m.HeapAlloc)
 	}
 	r.Want(delivery.OK, chunk)
 	before := alive()
