@@ -55,8 +55,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	f.WasRead(out.Unsent())
 	finish(f, together)
 	w.Free() // another flush can write while this one waits for its calls
-	out.Finish()
-	return f.Finish(broken)
+	return out.Finish(func() delivery.Result { return f.Finish(broken) })
 }
 
 // finish sends what was put together. Should it panic, the records in it are

@@ -22,6 +22,9 @@ const (
 	Error Result = 0 // the chunk is given up: Fluent Bit drops it, or keeps it with storage.keep.rejected
 	OK    Result = 1 // every record is settled
 	Retry Result = 2 // Fluent Bit gives the same whole chunk again later
+
+	// Pending is not for Fluent Bit: the result comes with Chunk.Resume.
+	Pending Result = -1
 )
 
 func (r Result) String() string {
@@ -32,6 +35,8 @@ func (r Result) String() string {
 		return "FLB_OK"
 	case Retry:
 		return "FLB_RETRY"
+	case Pending:
+		return "pending"
 	}
 	return "unknown result"
 }
@@ -56,7 +61,7 @@ type Env struct {
 // Chunk is what a plugin's Flush gets.
 type Chunk struct {
 	Tag string
-	// Data is msgpack, borrowed from Fluent Bit: valid only until Flush returns.
+	// Data is msgpack, borrowed from Fluent Bit: valid only until there is a result.
 	Data []byte
 	// OnEngine says that Flush runs on Fluent Bit's engine thread (workers 0),
 	// where everything else stands still for as long as it takes.
@@ -68,6 +73,10 @@ type Chunk struct {
 	// its batches is known: what is left of its flush is to send unsent bytes of bodies,
 	// and to wait for the service.
 	Read func(unsent int)
+	// Resume, if it is not nil, is for a Flush that waits without its goroutine: it
+	// returns Pending, and what is left of it is given to Resume, once, by any goroutine.
+	// That runs it, and its result is the flush's.
+	Resume func(rest func() Result)
 	// Lost is not nil for a chunk that comes only once. It is set to the indexes of
 	// the records that were not delivered, in order.
 	Lost *[]int

@@ -129,6 +129,7 @@ type Flush struct {
 	records int       // walked so far
 	made    bool      // the records are not those of the chunk, but made of it
 	skipped int
+	broken  bool // the walk has ended before the chunk's end
 	reader  chunk.Reader
 	failing atomic.Bool // the last answer was a failure
 
@@ -188,6 +189,9 @@ func (f *Flush) WasRead(unsent int) {
 		f.chunk.Read(unsent)
 	}
 }
+
+// Resume returns that of the chunk.
+func (f *Flush) Resume() func(rest func() Result) { return f.chunk.Resume }
 
 // Wait sleeps until a request to a destination may start. All of its paces must
 // let it. It returns false when that would be after the deadline, and also when

@@ -228,6 +228,13 @@ func (l *letters) deliver(d *Delivery, c Chunk, p *post) {
 	}
 }
 
+// HasLetters says whether Finish has letters to deliver, which may take its time.
+func (f *Flush) HasLetters() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.d.letters.keeps(Malformed) && (len(f.dead) > 0 || f.broken)
+}
+
 // sendLetters reads the records that were given up again, at the flush's end, and
 // delivers their letters. broken is why the chunk is given up, or nil.
 func (f *Flush) sendLetters(broken error) {

@@ -25,6 +25,7 @@ func (f *Flush) WalkData(data []byte, record func(i int, ev *chunk.Event)) (brok
 }
 
 func (f *Flush) walk(data []byte, record func(i int, ev *chunk.Event)) (broken error) {
+	defer func() { f.broken = f.broken || broken != nil }()
 	defer caught(&broken)
 	f.reader = chunk.NewReader(data)
 	r := &f.reader

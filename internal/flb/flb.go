@@ -230,7 +230,12 @@ func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
 }
 
 // flush delivers a chunk. A panic is logged, and answered.
-func (in *instance) flush(chunk delivery.Chunk) (result delivery.Result) {
+func (in *instance) flush(chunk delivery.Chunk) delivery.Result {
+	return in.guard(chunk, func() delivery.Result { return in.out.Flush(chunk) })
+}
+
+// guard runs a part of a chunk's flush. A panic is logged, and answered.
+func (in *instance) guard(chunk delivery.Chunk, part func() delivery.Result) (result delivery.Result) {
 	defer func() {
 		if v := recover(); v != nil {
 			result = in.panics.verdict(chunk)
@@ -240,7 +245,7 @@ func (in *instance) flush(chunk delivery.Chunk) (result delivery.Result) {
 			}
 		}
 	}()
-	return in.out.Flush(chunk)
+	return part()
 }
 
 // reloading is what PreExit said last.

@@ -47,12 +47,16 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 	waiting.start(flush.loop)
 	place := in.queue.place(unsafe.Pointer(flush.loop), chunk.Tag)
 	chunk.Read = place.wasRead
+	part := func(part func() delivery.Result) {
+		if result := in.guard(chunk, part); result != delivery.Pending {
+			in.queue.leave(place)
+			C.flb_flush_ended(flush, C.int(result))
+		}
+	}
+	chunk.Resume = part
 	in.queue.start(place, len(chunk.Data), func(anyOrder bool) {
-		result := delivery.Error
-		defer func() { C.flb_flush_ended(flush, C.int(result)) }()
-		defer in.queue.leave(place)
 		chunk.AnyOrder = anyOrder
-		result = in.flush(chunk)
+		part(func() delivery.Result { return in.out.Flush(chunk) })
 	})
 	return 1
 }

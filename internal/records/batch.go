@@ -58,7 +58,8 @@ type batch struct {
 	waits  bool   // it is hashed beside the next batch
 	beside *batch // the one that has waited for this one; nil: none
 
-	alone bool // it shares its calls with no other batch, see gather
+	alone  bool    // it shares its calls with no other batch, see gather
+	member *member // its place among those that share the next one; nil: none
 
 	// Of the last call with these entries, if there was one.
 	last  delivery.Verdict // what became of it; Done: there was none
@@ -95,7 +96,7 @@ func newBatchOf(from *spares, wire *Wire) *batch {
 	}
 	b.wire = wire
 	b.open()
-	b.last, b.share, b.alone = delivery.Verdict{}, 0, false
+	b.last, b.share, b.alone, b.member = delivery.Verdict{}, 0, false, nil
 	b.digest.Reset()
 	b.waits, b.beside = false, nil
 	return b

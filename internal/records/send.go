@@ -186,8 +186,10 @@ func (w *Sender) enqueue(b *batch) {
 	runtime.Gosched()
 }
 
-// Finish sends what is there, and waits for all calls.
-func (w *Sender) Finish() {
+// Finish sends what is there, waits for all calls, and ends the flush with end, whose
+// result it returns. Where the flush can do without a goroutine while it waits for a
+// call with others it returns Pending at once, and end is called later.
+func (w *Sender) Finish(end func() delivery.Result) delivery.Result {
 	w.flush.CountIn()
 	if w.open != nil {
 		w.bill(w.open)
@@ -195,18 +197,25 @@ func (w *Sender) Finish() {
 			w.enqueue(first)
 		}
 	}
-	if w.queue == nil {
-		if w.open != nil { // the common case: one batch in all needs no goroutine
-			w.deliver(w.open, false)
+	switch {
+	case w.queue != nil:
+		w.enqueue(w.open)
+		close(w.queue)
+		w.wait.Wait()
+		if w.left != nil {
+			w.deliver(w.left, false)
 		}
-		return
+	case w.open != nil: // the common case: one batch in all needs no goroutine
+		last := func() delivery.Result {
+			w.deliver(w.open, false)
+			return end()
+		}
+		if resume := w.flush.Resume(); resume != nil && w.s.later(w.flush, w.open, func() { resume(last) }) {
+			return delivery.Pending
+		}
+		return last()
 	}
-	w.enqueue(w.open)
-	close(w.queue)
-	w.wait.Wait()
-	if w.left != nil {
-		w.deliver(w.left, false)
-	}
+	return end()
 }
 
 // deliver brings a batch across, or leaves the rest of it unsettled when it is

@@ -101,8 +101,7 @@ func (f *fake) flush(n int) delivery.Result {
 			out.Add([]byte(fmt.Sprint(i)), nil, i)
 		}
 	}
-	out.Finish()
-	return flush.End(nil)
+	return out.Finish(func() delivery.Result { return flush.End(nil) })
 }
 
 // account wants the counters to be these.
@@ -539,8 +538,7 @@ func TestMemoryOfAFlush(t *testing.T) {
 		added.Add(1)
 		out.Add([]byte("x"), nil, i)
 	}
-	out.Finish()
-	if r := flush.End(nil); r != delivery.OK {
+	if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
 		t.Errorf("got %v", r)
 	}
 }
@@ -577,8 +575,7 @@ func TestAnswersAreSeen(t *testing.T) {
 		}
 	}
 	answer()
-	out.Finish()
-	if r := flush.End(nil); r != delivery.OK {
+	if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
 		t.Errorf("got %v", r)
 	}
 	if out.senders > 2 {
@@ -771,8 +768,7 @@ func TestPairs(t *testing.T) {
 		if text := strings.Join(how, ", "); text != tt.want {
 			t.Errorf("%d bytes in a chunk of %d, the last full batch had %d: got %s, want %s", tt.n*size, tt.chunk, tt.last, text, tt.want)
 		}
-		out.Finish()
-		if r := flush.End(nil); r != delivery.OK {
+		if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
 			t.Errorf("got %v", r)
 		}
 		for i, text := range got.list {
@@ -810,8 +806,7 @@ func TestPairsAreHashed(t *testing.T) {
 				}
 			}
 		}
-		out.Finish()
-		if r := flush.End(nil); r != delivery.OK {
+		if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
 			t.Errorf("got %v", r)
 		}
 	}
@@ -835,8 +830,7 @@ func TestPairsKeepOrder(t *testing.T) {
 		want = append(want, fmt.Sprint(i))
 		out.Add(fmt.Appendf(nil, "%*d", size, i), nil, i)
 	}
-	out.Finish()
-	if r := flush.End(nil); r != delivery.OK || !slices.Equal(got, want) {
+	if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK || !slices.Equal(got, want) {
 		t.Errorf("%v: got %q", r, got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"aws-for-fluent-bit/internal/awsx"
 	"aws-for-fluent-bit/internal/delivery"
+	"aws-for-fluent-bit/internal/options"
 )
 
 // crowd is a service whose first call hangs until it is let go, and flushes that
@@ -24,10 +28,21 @@ type crowd struct {
 	t       *testing.T
 	release func()     // lets the first call go
 	calls   chan []int // the numbers of records in each call, when it begins
+	way     way        // how its flushes wait
+	flushes atomic.Int32
 	mu      sync.Mutex
 	tries   map[string]int // of each record
 	got     map[string]int // that the service has taken
 }
+
+// way is how flushes wait for a call with others.
+type way int
+
+const (
+	byTurns    way = iota // each with a goroutine, or none, by turns
+	goroutines            // with one
+	none                  // with none
+)
 
 // newCrowd has the first call under way. answer says which records of a later call
 // fail; nil: none.
@@ -90,17 +105,37 @@ type oneFlush struct {
 
 // send begins a flush of these records.
 func (c *crowd) send(name string, texts ...string) oneFlush {
-	flush := c.Begin(delivery.Chunk{Tag: name, Data: []byte(name)})
-	f := oneFlush{sync.OnceValue(func() delivery.Result { return flush.End(nil) }), make(chan delivery.Result, 1)}
+	f := oneFlush{result: make(chan delivery.Result, 1)}
+	chunk := delivery.Chunk{Tag: name, Data: []byte(name)}
+	if n := c.flushes.Add(1); c.way == none || c.way == byTurns && n%2 == 0 {
+		chunk.Resume = func(rest func() delivery.Result) { f.result <- rest() }
+	}
+	return c.sendChunk(f, chunk, texts...)
+}
+
+// malformed is a record that is dropped, and not sent.
+const malformed = "malformed"
+
+// sendChunk begins a flush of a chunk, of these records.
+func (c *crowd) sendChunk(f oneFlush, chunk delivery.Chunk, texts ...string) oneFlush {
+	flush := c.Begin(chunk)
+	flush.Context() // which end ends
+	f.end = sync.OnceValue(func() delivery.Result { return flush.End(nil) })
 	go func() {
 		out := c.NewSender(flush)
 		for _, text := range texts {
-			if i, fresh := flush.Record(); fresh {
-				out.Add([]byte(name+text), nil, i)
+			i, fresh := flush.Record()
+			switch {
+			case !fresh:
+			case text == malformed:
+				flush.DropRecord(delivery.Malformed, i)
+			default:
+				out.Add([]byte(chunk.Tag+text), nil, i)
 			}
 		}
-		out.Finish()
-		f.result <- f.end()
+		if r := out.Finish(f.end); r != delivery.Pending {
+			f.result <- r
+		}
 	}()
 	return f
 }
@@ -545,8 +580,7 @@ func TestBadRecordInASharedCall(t *testing.T) {
 	})
 }
 
-// TestPanicInASharedCall costs the flush that made it its turn, and the others
-// nothing; nobody waits for ever.
+// TestPanicInASharedCall costs nobody anything: each flush makes a call of its own.
 func TestPanicInASharedCall(t *testing.T) {
 	t.Run("for others", func(t *testing.T) {
 		c := newCrowd(t, asJSON, func(n int, _ []sent) (awsx.RecordsAnswer, error) {
@@ -561,19 +595,13 @@ func TestPanicInASharedCall(t *testing.T) {
 		}
 		spareBatches(&shared)
 		c.release()
-		again := 0
-		for _, f := range flushes {
-			if r := <-f.result; r == delivery.Retry {
-				again++
-			} else if r != delivery.OK {
-				t.Errorf("got %v", r)
-			}
+		c.want(delivery.OK, flushes...)
+		c.wantOnce(9)
+		c.account(t, 9, 9, 0)
+		c.wantCounters(map[delivery.Counter]int{delivery.Requests: 1 + 1 + 4})
+		if n := strings.Count(c.log.String(), "a panic while sending"); n != 1 {
+			t.Errorf("it is said %d times: %s", n, c.log.String())
 		}
-		if again != 1 {
-			t.Errorf("%d flushes have to come again, want 1", again)
-		}
-		c.wantOnce(7)
-		c.account(t, 9, 7, 2)
 		if n := spareBatches(&shared); n != 0 {
 			t.Error("a body that something may still read is used again")
 		}
@@ -604,6 +632,7 @@ func TestPanicInASharedCall(t *testing.T) {
 // TestEndWhileWaiting: a flush that ends takes its records along.
 func TestEndWhileWaiting(t *testing.T) {
 	c := newCrowd(t, asJSON, nil)
+	c.way = goroutines
 	first := c.first()
 	a := c.join(1, "a", "0", "1")
 	ends := c.join(2, "b", "0", "1", "2")
@@ -623,6 +652,7 @@ func TestEndWhileWaiting(t *testing.T) {
 
 	t.Run("the last one", func(t *testing.T) {
 		c := newCrowd(t, asJSON, nil)
+		c.way = goroutines
 		first := c.first()
 		ends := c.join(1, "a", "0")
 		ends.end()
@@ -631,6 +661,94 @@ func TestEndWhileWaiting(t *testing.T) {
 		c.want(delivery.OK, first)
 		c.wantOnce(1)
 	})
+	t.Run("without a goroutine", func(t *testing.T) {
+		c := newCrowd(t, asJSON, nil)
+		c.way = none
+		first := c.first()
+		ends, other := c.join(1, "a", "0"), c.join(2, "b", "0", "1")
+		ends.end()
+		c.release() // then its turn comes
+		c.want(delivery.OK, first, other)
+		<-ends.result
+		c.wantCall(2)
+		c.wantOnce(3)
+	})
+}
+
+// TestNoGoroutineWhileWaiting: hundreds of flushes that wait have none, nor do they all
+// get one when they go on.
+func TestNoGoroutineWhileWaiting(t *testing.T) {
+	const n, others = 100, 10
+	before := runtime.NumGoroutine()
+	c := newCrowd(t, asJSON, nil)
+	c.Limits.Records = n
+	c.way = none
+	first := c.first()
+	var most atomic.Int64
+	var flushes []oneFlush
+	for i := range n {
+		f := oneFlush{result: make(chan delivery.Result, 1)}
+		chunk := delivery.Chunk{Tag: fmt.Sprint(i), Data: []byte(fmt.Sprint(i))}
+		chunk.Resume = func(rest func() delivery.Result) {
+			most.Store(max(most.Load(), int64(runtime.NumGoroutine())))
+			f.result <- rest()
+		}
+		flushes = append(flushes, c.sendChunk(f, chunk, "0"))
+	}
+	for start := time.Now(); c.waiting() < n || runtime.NumGoroutine() > before+others; runtime.Gosched() {
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("%d flushes wait with %d goroutines", c.waiting(), runtime.NumGoroutine()-before)
+		}
+	}
+	c.release()
+	c.want(delivery.OK, first)
+	c.want(delivery.OK, flushes...)
+	c.wantOnce(1 + n)
+	if more := int(most.Load()) - before; more > others {
+		t.Errorf("%d flushes go on with %d goroutines", n, more)
+	}
+}
+
+// TestNobodyIsHeldUp by a flush whose call has ended and that has more to wait for: the
+// same records' next call, or letters.
+func TestNobodyIsHeldUp(t *testing.T) {
+	c := newCrowd(t, asJSON, func(n int, _ []sent) (awsx.RecordsAnswer, error) {
+		if n == 1 {
+			return refused("Throttled", 0)
+		}
+		return good()
+	})
+	file := filepath.Join(t.TempDir(), "letters")
+	c.Delivery = delivery.New(delivery.Env{Log: logrus.NewEntry(logrus.New())}, options.New(func(name string) string {
+		return map[string]string{"dead_letter_file": file}[name]
+	}))
+	c.way = none
+	first := c.first()
+	last := make(chan struct{})
+	var flushes []oneFlush
+	for i, name := range []string{"again", "letters", "done"} {
+		f := oneFlush{result: make(chan delivery.Result, 1)}
+		texts := []string{"0"}
+		if name == "letters" {
+			texts = append(texts, malformed)
+		}
+		chunk := delivery.Chunk{Tag: name, Data: []byte(name), Resume: func(rest func() delivery.Result) {
+			if name == "done" {
+				defer close(last)
+			} else {
+				<-last
+			}
+			f.result <- rest()
+		}}
+		flushes = append(flushes, c.sendChunk(f, chunk, texts...))
+		for c.waiting() != i+1 {
+			runtime.Gosched()
+		}
+	}
+	c.release()
+	c.want(delivery.OK, first)
+	c.want(delivery.OK, flushes...)
+	c.wantOnce(4)
 }
 
 // TestEndWhileItsCallIsUnderWay: nothing reads a batch any more when its flush is
@@ -682,56 +800,69 @@ func batchOf(text string) *batch {
 	return b
 }
 
-// TestTurns: a member that may make no call any more hands the turn on; the last
-// one ends the group.
+// joins has a batch of one record join, whose flush has ended or not.
+func joins(f *fake, text string, ended bool) *member {
+	flush := f.Begin(f.chunk(1))
+	if flush.Context(); ended {
+		flush.End(nil)
+	}
+	return f.gather[0].join(f.Service, flush, batchOf(text), nil)
+}
+
+// TestTurns: a member whose flush may make no call any more leaves the call to the next.
 func TestTurns(t *testing.T) {
 	patient(t, 1, time.Minute)
-	var g gather
-	if g.join(batchOf("x"), wide) != nil {
+	f := newFake(t, 1, "1s", func(_ int, records []sent) (awsx.RecordsAnswer, error) {
+		if len(records) != 2 || string(records[0].Data) != "three" || string(records[1].Data) != "four" {
+			t.Errorf("a call of %q, want three and four", records)
+		}
+		return good()
+	})
+	g := &f.gather[0]
+	if joins(f, "own", false) != &ownCall {
 		t.Fatal("the first one is to make its call")
 	}
-	one, two := g.join(batchOf("x"), wide), g.join(batchOf("x"), wide)
-	group := one.group
+	one, two, three, four := joins(f, "one", true), joins(f, "two", true), joins(f, "three", false), joins(f, "four", true)
 	g.ended(1)
-	few = 3
-	next := g.join(batchOf("x"), wide) // while nobody has made the call, so as not to make one more
-	if next == nil || two.group != group || next.group != group || len(group.turn) != 1 || g.calls != 1 {
-		t.Fatalf("%d calls are under way", g.calls)
-	}
-	if !g.leave(two, false) || len(group.turn) != 1 {
-		t.Error("who does not have the turn has ended it")
-	}
-	<-group.turn
-	if !g.leave(one, true) || len(group.turn) != 1 || group.all.Len() != 1 || group.all.bytes != 1 {
-		t.Errorf("the turn is lost, with %d records and %d bytes", group.all.Len(), group.all.bytes)
-	}
-	<-group.turn
-	if !g.leave(next, true) || g.calls != 0 || g.open != nil {
-		t.Errorf("%d calls are under way", g.calls)
-	}
-	for range 2 {
-		if g.join(batchOf("x"), wide) != nil {
-			t.Error("a call is under way that is not")
+	for i, m := range []*member{one, two, three, four} {
+		<-m.done
+		if m.gone != (i < 2) || m.outcome.accepted == m.gone {
+			t.Errorf("member %d: gone %v, accepted %v", i, m.gone, m.outcome.accepted)
 		}
 	}
-	few = 2
-	last := g.join(batchOf("x"), wide)
-	g.begin(last.group)
-	if g.leave(last, false) {
-		t.Error("a member has left a call that is under way")
+	if g.leave(three) || g.leave(one) {
+		t.Error("a member has left that was in no group any more")
 	}
+
+	t.Run("nobody is left", func(t *testing.T) {
+		patient(t, 1, time.Minute)
+		f := newFake(t, 1, "1s", nil) // which is not to be called
+		g := &f.gather[0]
+		joins(f, "own", false)
+		one, two := joins(f, "one", true), joins(f, "two", true)
+		g.ended(1)
+		<-one.done
+		<-two.done
+		if !one.gone || !two.gone || g.calls != 0 || g.batches != 0 || g.open != nil {
+			t.Errorf("%d calls of %d batches are under way", g.calls, g.batches)
+		}
+		if joins(f, "own", false) != &ownCall {
+			t.Error("a call is under way that is not")
+		}
+	})
 }
 
 // TestLeftBehind: who leaves takes what is its own, and nothing else.
 func TestLeftBehind(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
 		patient(t, 1, time.Minute)
-		var g gather
-		g.join(batchOf("first"), wide)
+		f := newFake(t, 1, "1s", nil) // which is not to be called
+		g := &f.gather[0]
+		joins(f, "first", false)
 		texts := []string{"one", "three", "seventeen"}
 		var members []*member
 		for _, text := range texts {
-			m := g.join(batchOf(text), wide)
+			m := joins(f, text, false)
 			if m.batch.body != nil {
 				t.Fatal("it has a body while it waits")
 			}
@@ -741,7 +872,7 @@ func TestLeftBehind(t *testing.T) {
 		spareBatches(&shared)
 		for _, k := range order {
 			want := string(batchOf(texts[k]).request())
-			if !g.leave(members[k], false) || string(members[k].batch.request()) != want {
+			if !g.leave(members[k]) || string(members[k].batch.request()) != want {
 				t.Errorf("order %v: %d leaves with %q, want %q", order, k, members[k].batch.request(), want)
 			}
 			texts[k] = ""
@@ -764,32 +895,21 @@ func TestLeftBehind(t *testing.T) {
 // TestFewAreLeft: who leaves makes room for those that wait.
 func TestFewAreLeft(t *testing.T) {
 	patient(t, 2, time.Minute)
-	var g gather
-	g.join(batchOf("x"), wide)
-	g.join(batchOf("x"), wide)
-	one, two := g.join(batchOf("x"), wide), g.join(batchOf("x"), wide)
-	few = 3
-	g.leave(two, false)
-	if len(one.group.turn) != 1 || g.calls != 3 || g.batches != 3 {
-		t.Errorf("%d batches and %d calls, and a turn that has come: %v", g.batches, g.calls, len(one.group.turn) == 1)
-	}
-}
-
-// TestTurnOfAnEndedFlush: it makes no call, which would end at once for all others.
-func TestTurnOfAnEndedFlush(t *testing.T) {
-	patient(t, 1, time.Minute)
-	f := newFake(t, 1, "1s", nil) // which is not to be called
+	held := make(chan struct{})
+	f := newFake(t, 1, "1s", func(int, []sent) (awsx.RecordsAnswer, error) { <-held; return good() })
 	g := &f.gather[0]
-	g.join(batchOf("x"), wide)
-	one, two := g.join(batchOf("x"), wide), g.join(batchOf("x"), wide)
-	g.ended(1)
-	<-one.group.turn
-	flush := f.Begin(f.chunk(1))
-	flush.Context()
-	flush.End(nil)
-	if f.callFor(flush, g, one) || len(two.group.turn) != 1 {
-		t.Error("a flush that has ended keeps its turn")
+	joins(f, "x", false)
+	joins(f, "x", false)
+	one, two := joins(f, "x", false), joins(f, "x", false)
+	few = 3
+	g.leave(two)
+	g.mu.Lock()
+	if !one.group.called || g.calls != 3 || g.batches != 3 {
+		t.Errorf("%d batches and %d calls, and a turn that has come: %v", g.batches, g.calls, one.group.called)
 	}
+	g.mu.Unlock()
+	close(held)
+	<-one.done
 }
 
 // TestBadRecordAlone: a group of one batch was refused for what is in that one,
@@ -904,11 +1024,12 @@ func TestManyFlushes(t *testing.T) {
 // TestNoTurnForNobody: the last of a group may leave it just when its time is up. A
 // call that nobody makes would count as one under way for ever.
 func TestNoTurnForNobody(t *testing.T) {
-	var g gather
+	f := newFake(t, 1, "1s", nil)
+	g := &f.gather[0]
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	group := g.newGroup(asJSON)
-	if g.call(group); group.called || g.calls != 0 || len(group.turn) != 0 {
+	group := g.newGroup(f.Service, asJSON)
+	if g.start(group); group.called || g.calls != 0 {
 		t.Errorf("a group of nobody has its turn: %d calls", g.calls)
 	}
 }

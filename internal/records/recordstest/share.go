@@ -52,7 +52,8 @@ func (s *Subject) Share(t *testing.T) {
 }
 
 // WaitingFlushes wants flushes that wait for a call which they are to share to hold
-// little: what they write records with, which others can use, is 3 KB more.
+// little, and no goroutine: what they write records with, which others can use, is 3 KB
+// more, and a stack 4 KB.
 func (s *Subject) WaitingFlushes(t *testing.T) {
 	if Race {
 		t.Skip("bodies are of Go's heap under the race detector")
@@ -77,14 +78,30 @@ func (s *Subject) WaitingFlushes(t *testing.T) {
 	r.Want(delivery.OK, chunk)
 	before := alive()
 	release.Add(1)
+	goroutines := runtime.NumGoroutine()
 	var all sync.WaitGroup
 	for range flushes {
-		all.Go(func() { r.Want(delivery.OK, chunk) })
+		all.Add(1)
+		end := func(got delivery.Result) {
+			if got != delivery.OK {
+				t.Errorf("got %v", got)
+			}
+			all.Done()
+		}
+		go func() {
+			c := delivery.Chunk{Tag: "tag", Data: chunk, Resume: func(rest func() delivery.Result) { end(rest()) }}
+			if got := r.Plugin.Flush(c); got != delivery.Pending {
+				end(got)
+			}
+		}()
 	}
 	for r.Get(delivery.In) < (1+flushes)*size {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(20 * time.Millisecond) // then they have joined
+	if more := runtime.NumGoroutine() - goroutines; more > flushes/4 {
+		t.Errorf("%d flushes that wait have %d goroutines", flushes, more)
+	}
 	if each := (alive() - before) / flushes; each > most {
 		t.Errorf("each of %d flushes that wait holds %d bytes, want at most %d", flushes, each, most)
 	}
