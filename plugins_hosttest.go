@@ -64,7 +64,11 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 	n, _ := p.times.LoadOrStore(c.Tag, new(atomic.Int64))
 	times := n.(*atomic.Int64).Add(1)
 	p.env.Counters.Add(delivery.In, 1)
+	return p.do(c, times)
+}
 
+// do does what a chunk's tag says, which has come so many times.
+func (p *probe) do(c delivery.Chunk, times int64) delivery.Result {
 	what, argument, _ := strings.Cut(c.Tag, ":")
 	switch what {
 	case "echo": // what came through the boundary
@@ -101,6 +105,18 @@ func (p *probe) Flush(c delivery.Chunk) delivery.Result {
 		for i := range 3000 {
 			p.env.Log.Infof("flood line %d", i)
 		}
+	case "later": // does the argument's bidding without this goroutine, where it may
+		c.Tag = argument
+		if c.Resume == nil {
+			return p.do(c, times)
+		}
+		time.AfterFunc(10*time.Millisecond, func() {
+			c.Resume(func() delivery.Result {
+				p.env.Log.Infof("resumed for %q", argument)
+				return p.do(c, times)
+			})
+		})
+		return delivery.Pending
 	case "ending":
 		p.env.Log.Infof("ending %v", p.env.Ending != nil && p.env.Ending())
 	case "retry":

@@ -194,6 +194,29 @@ func TestFluentBitLogMetricsAndPanics(t *testing.T) {
 	}
 }
 
+// A flush may end without the goroutine that it began on: well, with a panic, or to come
+// again.
+func TestFluentBitFlushesThatEndLater(t *testing.T) {
+	config := "[OUTPUT]\n  name probe\n  match *\n  workers 2\n  retry_limit 5\n"
+	for _, tag := range []string{"ok", "once", "nil", "twice", "error"} {
+		config += dummy("later:"+tag, 1)
+	}
+	f := startFluentBit(t, "  log_file DIR/log", config, probeLoader(t))
+	f.wait("log", `resumed for "ok"`, 1)
+	f.wait("log", `resumed for "error"`, 1)
+	f.wait("log", `panic in flush of a chunk of tag "later:once", which is answered with FLB_RETRY: injected once`, 1)
+	f.wait("log", `resumed for "once"`, 2)
+	f.wait("log", `panic in flush of a chunk of tag "later:nil", which is answered with FLB_ERROR: runtime error`, 1)
+	f.wait("log", `given up: \d+ bytes of tag "later:nil"`, 1)
+	f.wait("log", `resumed for "twice"`, 3)
+	f.waitMetrics(
+		`fluentbit_aws_records_in_total{name="probe.0"} 9`,
+		`fluentbit_aws_records_sent_total{name="probe.0"} 3`,
+		`fluentbit_output_retries_total{name="probe.0"} 4`,
+		`fluentbit_output_errors_total{name="probe.0"} 2`)
+	f.stop()
+}
+
 // With workers, Fluent Bit 5.1.1 itself does not survive this with any Go
 // plugin: it starts the threads of a Go output twice (src/flb_plugin_proxy.c,
 // flb_proxy_output_cb_init, and src/flb_output.c, flb_output_init_all), stops
