@@ -11,6 +11,7 @@ import (
 	"aws-for-fluent-bit/internal/fields"
 	"aws-for-fluent-bit/internal/jsonenc"
 	"aws-for-fluent-bit/internal/options"
+	"aws-for-fluent-bit/internal/spare"
 	"aws-for-fluent-bit/internal/template"
 )
 
@@ -81,8 +82,21 @@ type keyer struct {
 	missing int            // records that should have a key and do not
 }
 
+var keyers spare.List[*keyer]
+
 func newKeyer(from *partitionKey) *keyer {
-	return &keyer{from: from, random: rand.NewPCG(rand.Uint64(), rand.Uint64())}
+	k, ok := keyers.Get()
+	if !ok {
+		k = &keyer{random: rand.NewPCG(rand.Uint64(), rand.Uint64())}
+	}
+	k.from = from
+	return k
+}
+
+// free gives the keyer back; nothing may use it or its last key any more.
+func (k *keyer) free() {
+	*k = keyer{random: k.random, key: k.key}
+	keyers.Put(k)
 }
 
 // of returns the partition key of a record, valid until the next call: UTF-8 of

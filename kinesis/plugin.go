@@ -64,11 +64,12 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 	})
 	f.WasRead(out.Unsent())
 	p.finishAggregator(f, together)
-	w.Free() // another flush can write while this one waits for its calls
 	if keys.missing > 0 {
 		p.Add(delivery.RandomKey, keys.missing)
 		p.Said.Warn("partition key", "%d records of tag %q have a random partition key: what option partition_key names is missing, empty, or neither text nor a number", keys.missing, c.Tag)
 	}
+	keys.free() // another flush can use them while this one waits for its calls
+	w.Free()
 	return out.Finish(func() delivery.Result { return f.Finish(broken) })
 }
 

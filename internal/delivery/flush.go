@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"aws-for-fluent-bit/internal/chunk"
 	"aws-for-fluent-bit/internal/options"
 )
 
@@ -129,8 +128,8 @@ type Flush struct {
 	records int       // walked so far
 	made    bool      // the records are not those of the chunk, but made of it
 	skipped int
-	broken  bool // the walk has ended before the chunk's end
-	reader  chunk.Reader
+	broken  bool        // the walk has ended before the chunk's end
+	walking *walking    // nil: not now
 	failing atomic.Bool // the last answer was a failure
 
 	// Where the record in hand is to go, for its letter, as far as that is known: of

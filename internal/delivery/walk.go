@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"aws-for-fluent-bit/internal/chunk"
+	"aws-for-fluent-bit/internal/spare"
 )
 
 // Walk calls record for each of the chunk's records that is not settled yet;
@@ -24,17 +25,32 @@ func (f *Flush) WalkData(data []byte, record func(i int, ev *chunk.Event)) (brok
 	return f.walk(data, record)
 }
 
+// walking is what a walk takes, which hundreds of flushes that wait need not hold.
+type walking struct {
+	reader chunk.Reader
+	event  chunk.Event // one for all: its address goes to a function that is not known here
+}
+
+var walks spare.List[*walking]
+
 func (f *Flush) walk(data []byte, record func(i int, ev *chunk.Event)) (broken error) {
-	defer func() { f.broken = f.broken || broken != nil }()
+	w, ok := walks.Get()
+	if !ok {
+		w = new(walking)
+	}
+	w.reader = chunk.NewReader(data)
+	f.walking = w
+	defer func() {
+		f.broken = f.broken || broken != nil
+		f.walking, *w = nil, walking{} // the chunk is Fluent Bit's
+		walks.Put(w)
+	}()
 	defer caught(&broken)
-	f.reader = chunk.NewReader(data)
-	r := &f.reader
-	var ev chunk.Event // one for all: its address goes to a function that is not known here
 	for {
 		var err error
-		if ev, err = r.Next(); err == nil {
+		if w.event, err = w.reader.Next(); err == nil {
 			if i, fresh := f.Record(); fresh {
-				f.walkOne(record, i, &ev)
+				f.walkOne(record, i, &w.event)
 			}
 			continue
 		}
@@ -54,7 +70,10 @@ func (f *Flush) walk(data []byte, record func(i int, ev *chunk.Event)) (broken e
 // Walked returns how many bytes were walked so far of those that are being walked, and
 // how many are left.
 func (f *Flush) Walked() (walked, left int) {
-	return f.reader.Offset()
+	if f.walking == nil {
+		return 0, 0
+	}
+	return f.walking.reader.Offset()
 }
 
 func (f *Flush) walkOne(record func(i int, ev *chunk.Event), i int, ev *chunk.Event) {

@@ -5,9 +5,14 @@
  * Fluent Bit's own outputs, which give the thread back while they wait, have as
  * many under way as there are.
  *
- * So here a flush is started on a goroutine, and its coroutine left. When it has
- * ended, an eventfd in the thread's event loop has the coroutine resumed. All that
- * takes is exported by Fluent Bit's binary and has been the same from 1.9 to 5.1:
+ * So here a flush's coroutine is left at once. An eventfd in the thread's event loop
+ * has the flush started on a goroutine, and the coroutine resumed when it has ended.
+ * Go is called on the thread's own stack alone: of a coroutine's it would use some
+ * pages, which is 1 MB for a hundred flushes, and each time that a thread calls it on
+ * another stack it asks the system for the bounds of that (callbackUpdateSystemStack in
+ * runtime/cgocall.go), which for a coroutine's it does not get, and guesses.
+ *
+ * All that takes is exported by Fluent Bit's binary and has been the same from 1.9 to 5.1:
  *
  *   - struct mk_event and mk_event_add (lib/monkey, mk_core/mk_event.h), with the
  *     type for a handler of one's own, which both kinds of event loop call
@@ -51,13 +56,41 @@ struct event {
 
 enum { EVENT_READ = 1, EVENT_CUSTOM = 4 }; /* MK_EVENT_READ, MK_EVENT_CUSTOM */
 
+struct queue {
+    struct flb_flush *first, **last;
+};
+
 struct flb_loop {
     struct event event; /* first: the handler gets its address */
     int fd;
     void *self;         /* the loop's own coroutine, to go back to; NULL until it is known */
-    pthread_mutex_t mu; /* guards the queue */
-    struct flb_flush *first, **last;
+    struct queue come;  /* flushes to be started, of the thread alone */
+    pthread_mutex_t mu; /* guards ended */
+    struct queue ended;
 };
+
+static void clear(struct queue *q)
+{
+    q->first = NULL;
+    q->last = &q->first;
+}
+
+static void put(struct queue *q, struct flb_flush *flush)
+{
+    flush->next = NULL;
+    *q->last = flush;
+    q->last = &flush->next;
+}
+
+static struct flb_flush *take(struct queue *q)
+{
+    struct flb_flush *flush = q->first;
+
+    if (flush != NULL && (q->first = flush->next) == NULL) {
+        clear(q);
+    }
+    return flush;
+}
 
 static void *(*evl_get)(void);
 static int (*event_add)(void *evl, int fd, int type, uint32_t mask, void *event);
@@ -99,11 +132,19 @@ static void resolve(void)
                pthread_key_create(&loop_key, free_loop) == 0;
 }
 
+/* resume lets a flush's coroutine come back to Fluent Bit with the result. */
+static void resume(struct flb_flush *flush)
+{
+    coro_set(flush->coro);
+    switch_to(flush->self); /* comes back when Fluent Bit has it */
+}
+
 /* on_event is called by the loop when its eventfd was written to. */
 static int on_event(void *event)
 {
     struct flb_loop *l = event;
     struct flb_flush *flush;
+    struct queue ended;
     uint64_t n;
 
     if (read(l->fd, &n, sizeof(n)) < 0) { /* nothing to read */
@@ -111,19 +152,23 @@ static int on_event(void *event)
     }
     l->self = active();
     aws_for_fluent_bit_turn();
-    for (;;) {
-        pthread_mutex_lock(&l->mu);
-        flush = l->first;
-        if (flush != NULL && (l->first = flush->next) == NULL) {
-            l->last = &l->first;
+    while ((flush = take(&l->come)) != NULL) {
+        if (!aws_for_fluent_bit_flush_start(flush)) {
+            flush->result = aws_for_fluent_bit_flush(flush->context, flush->data, flush->size, flush->tag);
+            resume(flush);
         }
-        pthread_mutex_unlock(&l->mu);
-        if (flush == NULL) {
-            return 0;
-        }
-        coro_set(flush->coro);
-        switch_to(flush->self); /* comes back when Fluent Bit has the result */
     }
+    pthread_mutex_lock(&l->mu);
+    ended = l->ended;
+    clear(&l->ended);
+    pthread_mutex_unlock(&l->mu);
+    if (ended.first != NULL) {
+        aws_for_fluent_bit_flushes_end(ended.first);
+    }
+    while ((flush = take(&ended)) != NULL) {
+        resume(flush);
+    }
+    return 0;
 }
 
 /*
@@ -156,7 +201,8 @@ static struct flb_loop *loop_here(uintptr_t context)
         (l = calloc(1, sizeof(*l))) == NULL) {
         return NULL;
     }
-    l->last = &l->first;
+    clear(&l->come);
+    clear(&l->ended);
     l->event.handler = on_event;
     l->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     pthread_mutex_init(&l->mu, NULL);
@@ -185,11 +231,10 @@ void flb_flush_ended(struct flb_flush *flush, int result)
 
     flush->result = result;
     pthread_mutex_lock(&l->mu);
-    if (l->first == NULL) { /* else it is awake, or about to be */
-        flb_loop_wake(l);   /* with the lock: without it the thread may have ended */
+    if (l->ended.first == NULL) { /* else it is awake, or about to be */
+        flb_loop_wake(l);         /* with the lock: without it the thread may have ended */
     }
-    *l->last = flush;
-    l->last = &flush->next;
+    put(&l->ended, flush);
     pthread_mutex_unlock(&l->mu);
 }
 
@@ -205,11 +250,15 @@ int FLBPluginFlushCtx(uintptr_t context, void *data, size_t size, char *tag)
     flush.loop = l;
     flush.self = active();
     flush.coro = coro_get();
-    if (!aws_for_fluent_bit_flush_start(context, data, size, tag, &flush)) {
-        return aws_for_fluent_bit_flush(context, data, size, tag);
+    flush.context = context;
+    flush.data = data;
+    flush.size = size;
+    flush.tag = tag;
+    if (l->come.first == NULL) {
+        flb_loop_wake(l);
     }
+    put(&l->come, &flush);
     switch_to(l->self);
-    aws_for_fluent_bit_flush_end(context, &flush);
     return flush.result;
 }
 

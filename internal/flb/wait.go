@@ -7,6 +7,7 @@ import "C"
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -36,13 +37,12 @@ func aws_for_fluent_bit_may_wait(context C.uintptr_t) C.int {
 // the end. It returns 0 when it cannot.
 //
 //export aws_for_fluent_bit_flush_start
-func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, size C.size_t, tag *C.char, flush *C.struct_flb_flush) C.int {
-	in := lookUp(uintptr(context))
+func aws_for_fluent_bit_flush_start(flush *C.struct_flb_flush) C.int {
+	in := lookUp(uintptr(flush.context))
 	if in == nil || forked() {
 		return 0
 	}
-	C.flb_keep_signals()
-	chunk := delivery.Chunk{Tag: C.GoString(tag), Data: unsafe.Slice((*byte)(data), int(size))}
+	chunk := delivery.Chunk{Tag: C.GoString(flush.tag), Data: unsafe.Slice((*byte)(flush.data), int(flush.size))}
 	enter()
 	waiting.start(flush.loop)
 	place := in.queue.place(unsafe.Pointer(flush.loop), chunk.Tag)
@@ -61,16 +61,18 @@ func aws_for_fluent_bit_flush_start(context C.uintptr_t, data unsafe.Pointer, si
 	return 1
 }
 
-// aws_for_fluent_bit_flush_end does what a flush that has ended leaves to Fluent
-// Bit's thread.
+// aws_for_fluent_bit_flushes_end does what flushes that have ended, all of one output,
+// leave to Fluent Bit's thread.
 //
-//export aws_for_fluent_bit_flush_end
-func aws_for_fluent_bit_flush_end(context C.uintptr_t, flush *C.struct_flb_flush) {
-	if in := lookUp(uintptr(context)); in != nil {
+//export aws_for_fluent_bit_flushes_end
+func aws_for_fluent_bit_flushes_end(flush *C.struct_flb_flush) {
+	if in := lookUp(uintptr(flush.context)); in != nil {
 		in.metrics.publish()
 	}
-	waiting.end(flush.loop)
-	leave()
+	for ; flush != nil; flush = flush.next {
+		waiting.end(flush.loop)
+		leave()
+	}
 }
 
 // aws_for_fluent_bit_turn is what a thread does for us in its event loop, as
@@ -170,15 +172,20 @@ const (
 // place is one flush among those of its tag.
 type place struct {
 	tag    string
-	before *place        // nil: none
-	began  chan struct{} // closed when it has room, with since
-	since  time.Time
-	read   chan struct{} // closed when all of its chunk was read, with waits
-	told   sync.Once
-	waits  time.Time // from when it only waits for answers
-	left   chan struct{}
+	before *place // nil: none
 	bytes  int
 	run    func(anyOrder bool)
+	since  time.Time   // from when it has room
+	read   atomic.Bool // all of its chunk was read
+	waits  time.Time   // from when it only waits for answers, once it was read
+	steps  *steps      // for who follows it; nil: nobody will
+}
+
+// steps are closed one after the other.
+type steps struct {
+	began chan struct{} // when the flush has room
+	read  chan struct{} // when all of its chunk was read
+	left  chan struct{}
 }
 
 // place returns the place behind the last one of a tag, for a flush of the thread
@@ -191,12 +198,13 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 		q.loop = loop
 		q.another = make(chan struct{})
 	}
-	p := &place{tag: tag, began: make(chan struct{}), read: make(chan struct{}), left: make(chan struct{})}
+	p := &place{tag: tag}
 	if loop != q.loop && !q.threads {
 		q.threads = true
 		close(q.another)
 	}
 	if !q.threads {
+		p.steps = &steps{began: make(chan struct{}), read: make(chan struct{}), left: make(chan struct{})}
 		p.before = q.last[tag]
 		q.last[tag] = p
 	}
@@ -227,13 +235,13 @@ func (q *queue) start(p *place, bytes int, run func(anyOrder bool)) {
 func (q *queue) follow(before *place) {
 	if q.room.InOrder > 0 {
 		select {
-		case <-before.left:
+		case <-before.steps.left:
 		case <-q.another:
 		}
 		return
 	}
 	select {
-	case <-before.began:
+	case <-before.steps.began:
 	case <-q.another:
 		return
 	}
@@ -243,14 +251,14 @@ func (q *queue) follow(before *place) {
 		late = time.After(time.Until(due))
 	}
 	select {
-	case <-before.read:
+	case <-before.steps.read:
 		if q.answersLate() {
 			return
 		}
 		if waits := before.waits.Add(answers); q.room.ReadInOrder || waits.Before(due) {
 			late = time.After(time.Until(waits))
 		}
-	case <-before.left:
+	case <-before.steps.left:
 		return
 	case <-late:
 		return
@@ -258,7 +266,7 @@ func (q *queue) follow(before *place) {
 		return
 	}
 	select {
-	case <-before.left:
+	case <-before.steps.left:
 	case <-late:
 	case <-q.another:
 	}
@@ -274,10 +282,14 @@ func (q *queue) answersLate() bool {
 // wasRead notes that all of a flush's chunk was read: it only waits from here on, when
 // the bytes that are left of its bodies are sent. It does so once.
 func (p *place) wasRead(unsent int) {
-	p.told.Do(func() {
-		p.waits = time.Now().Add(time.Duration(unsent) * perByte)
-		close(p.read)
-	})
+	if p.read.Load() {
+		return
+	}
+	p.waits = time.Now().Add(time.Duration(unsent) * perByte)
+	p.read.Store(true)
+	if p.steps != nil {
+		close(p.steps.read)
+	}
 }
 
 // enter has a flush begin if there is room for it, or puts it into the line.
@@ -294,7 +306,9 @@ func (q *queue) enter(p *place) {
 // begin has a flush begin that has room. The lock is held.
 func (q *queue) begin(p *place) {
 	p.since = time.Now()
-	close(p.began)
+	if p.steps != nil {
+		close(p.steps.began)
+	}
 	go p.run(q.threads || q.room.InOrder == 0 && !q.room.ReadInOrder)
 }
 
@@ -321,15 +335,15 @@ func (q *queue) leave(p *place) {
 	defer q.mu.Unlock()
 	q.flushes--
 	q.taken -= p.bytes
-	select {
-	case <-p.read:
+	if p.read.Load() { // else it has failed
 		q.late = time.Since(p.waits) > slow
-	default: // it has failed
 	}
 	if q.last[p.tag] == p {
 		delete(q.last, p.tag)
 	}
-	close(p.left)
+	if p.steps != nil {
+		close(p.steps.left)
+	}
 	for i := 0; i < len(q.line) && q.flushes < q.room.Flushes; {
 		next := q.line[i]
 		if !q.take(next) {

@@ -15,8 +15,12 @@ struct flb_flush {
     struct flb_loop *loop; /* of its thread */
     void *self;            /* its coroutine, to libco */
     void *coro;            /* and to Fluent Bit */
+    uintptr_t context;     /* of its output; as the next three, what Fluent Bit called with */
+    void *data;
+    size_t size;
+    char *tag;
     int result;
-    struct flb_flush *next; /* in the loop's queue of those that have ended */
+    struct flb_flush *next; /* in one of the loop's queues */
 };
 
 /* flb_flush_ended has a flush resumed by its thread. It must not be touched after. */
