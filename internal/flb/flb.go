@@ -126,7 +126,22 @@ func Init(plugin unsafe.Pointer, outputs map[string]Constructor) int {
 	// cluster. This takes 1 ms and gives back 10 MB of 22.
 	debug.FreeOSMemory()
 	C.flb_forget_pages()
+	fresh.Store(true)
 	return int(delivery.OK)
+}
+
+// fresh says that an output was started, and no flush has begun since.
+var fresh atomic.Bool
+
+// firstCalls is how long a flush may take, after a start, for what comes once: TLS
+// handshakes, credentials, what the SDK makes of a call.
+const firstCalls = 500 * time.Millisecond
+
+// forgetFirst gives back the code of the first calls, when they are over: 1.5 to 2 MB.
+func forgetFirst() {
+	if fresh.Load() && fresh.CompareAndSwap(true, false) {
+		time.AfterFunc(firstCalls, func() { C.flb_forget_pages() })
+	}
 }
 
 // quit ends Fluent Bit, with the status that AWS's Go plugins end it with. What
@@ -217,6 +232,7 @@ func Flush(handle uintptr, data unsafe.Pointer, size int, tag string) int {
 	if in == nil {
 		return int(result)
 	}
+	forgetFirst()
 	onBehalf("flush", in.metrics, func() {
 		chunk := delivery.Chunk{Tag: tag, Data: unsafe.Slice((*byte)(data), size), OnEngine: thread == in.engine}
 		if chunk.OnEngine {

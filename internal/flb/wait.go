@@ -43,6 +43,7 @@ func aws_for_fluent_bit_flush_start(flush *C.struct_flb_flush) C.int {
 		return 0
 	}
 	chunk := delivery.Chunk{Tag: C.GoString(flush.tag), Data: unsafe.Slice((*byte)(flush.data), int(flush.size))}
+	forgetFirst()
 	enter()
 	waiting.start(flush.loop)
 	place := in.queue.place(unsafe.Pointer(flush.loop), chunk.Tag)

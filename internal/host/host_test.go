@@ -668,6 +668,33 @@ func TestStartGivesMemoryBack(t *testing.T) {
 	wantFlush(t, in, "ok", delivery.OK)
 }
 
+// What only the first flushes needed is resident no more some time after them.
+func TestFirstFlushesGiveMemoryBack(t *testing.T) {
+	h := start(t, Config{})
+	in := initProbe(t, h, 1)
+	wantFlush(t, in, "panic", delivery.Retry) // whose stack is read and logged
+	resident := func() int64 {
+		u, err := h.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Resident
+	}
+	const most = 256 << 10
+	used, now := resident(), int64(0)
+	for range 500 {
+		if now = resident(); now < used-most {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("resident are %d bytes after the first flush, and then %d", used, now)
+	if now >= used-most {
+		t.Error("nothing is given back")
+	}
+	wantFlush(t, in, "ok", delivery.OK)
+}
+
 // What each file shows is checked by the script behind `make symbols`.
 func TestSymbols(t *testing.T) {
 	dir := build(t, Variant{Probe: true})
