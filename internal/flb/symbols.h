@@ -93,9 +93,9 @@ void flb_keep_signals(void);
  * flb_forget_pages takes the library's own code and constants out of this
  * process's resident memory, into which loading and starting brought nearly all
  * of them, and the first calls much: relocations are read once, most code never
- * runs or does no more. What is used comes back by page faults, from the page cache. The segments that are written to
- * are left alone; the others are the file's to the last byte, since the library
- * is linked with -z text.
+ * runs, or no more. What is used comes back by page faults, from the page cache.
+ * The segments that are written to are left alone; the others are the file's to
+ * the last byte, since the library is linked with -z text.
  */
 void flb_forget_pages(void);
 
