@@ -48,16 +48,16 @@ func aws_for_fluent_bit_flush_start(flush *C.struct_flb_flush) C.int {
 	waiting.start(flush.loop)
 	place := in.queue.place(unsafe.Pointer(flush.loop), chunk.Tag)
 	chunk.Read = place.wasRead
-	part := func(part func() delivery.Result) {
+	run := func(part func() delivery.Result) {
 		if result := in.guard(chunk, part); result != delivery.Pending {
 			in.queue.leave(place)
 			C.flb_flush_ended(flush, C.int(result))
 		}
 	}
-	chunk.Resume = part
+	chunk.Resume = run
 	in.queue.start(place, len(chunk.Data), func(anyOrder bool) {
 		chunk.AnyOrder = anyOrder
-		part(func() delivery.Result { return in.out.Flush(chunk) })
+		run(func() delivery.Result { return in.out.Flush(chunk) })
 	})
 	return 1
 }
