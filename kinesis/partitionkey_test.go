@@ -267,6 +267,26 @@ func TestMadeUpKeys(t *testing.T) {
 	}
 }
 
+// TestKeyerIsUsedAgain, with nothing of the flush that had it.
+func TestKeyerIsUsedAgain(t *testing.T) {
+	for _, ok := keyers.Get(); ok; _, ok = keyers.Get() {
+		continue
+	}
+	k := newKeyer(&partitionKey{path: []string{"a"}})
+	k.in.Tag = "tag"
+	first, _ := k.of(nil)
+	before := string(first)
+	k.free()
+	again := newKeyer(nil)
+	if again != k {
+		t.Fatal("a keyer that was freed is not used again")
+	}
+	key, _ := again.of(nil)
+	if again.from != nil || again.in.Tag != "" || again.missing != 0 || string(key) == before {
+		t.Errorf("it has %v, tag %q, %d missing, and makes up %q after %q", again.from, again.in.Tag, again.missing, key, before)
+	}
+}
+
 func TestKeyDoesNotAllocate(t *testing.T) {
 	path := &partitionKey{path: []string{"kubernetes", "pod"}}
 	for _, tt := range []struct {

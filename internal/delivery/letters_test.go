@@ -60,6 +60,36 @@ func openLetters(t testing.TB, c ...string) (d *Delivery, got *lines, file strin
 	return d, got, file
 }
 
+// TestHasLetters: who has none is through at once when its records are sent.
+func TestHasLetters(t *testing.T) {
+	keeps, _, _ := openLetters(t)
+	none, _ := open(t, "out.0", nil)
+	for _, tt := range []struct {
+		d    *Delivery
+		data string
+		drop bool
+		want bool
+	}{
+		{keeps, event(0), false, false},
+		{keeps, event(0), true, true},
+		{keeps, event(0) + "\x92\xc1", false, true},
+		{none, event(0) + "\x92\xc1", true, false},
+	} {
+		f := tt.d.Begin(Chunk{Tag: "app", Data: []byte(tt.data)})
+		broken := f.Walk(func(i int, _ *chunk.Event) {
+			if tt.drop {
+				f.DropRecord(Malformed, i)
+			} else {
+				f.Sent(1, at(i))
+			}
+		})
+		if got := f.HasLetters(); got != tt.want {
+			t.Errorf("%q, dropped %v: got %v", tt.data, tt.drop, got)
+		}
+		f.Finish(broken)
+	}
+}
+
 // Every record that is given up has a letter, once, with what was known of it.
 func TestLetters(t *testing.T) {
 	d, got, file := openLetters(t)

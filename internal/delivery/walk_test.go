@@ -79,6 +79,16 @@ func TestWalked(t *testing.T) {
 		if read != 0 {
 			t.Error("the walk says that the chunk was read")
 		}
+		if walked, left := f.Walked(); walked != 0 || left != 0 {
+			t.Errorf("%d bytes were walked and %d are left where nothing is being walked", walked, left)
+		}
+		w, ok := walks.Get()
+		if !ok {
+			t.Fatal("what a walk takes is not kept for the next one")
+		}
+		if off, left := w.reader.Offset(); off != 0 || left != 0 || w.event.Body != nil {
+			t.Error("what a walk takes is kept with the chunk")
+		}
 		if f.WasRead(7); read != 7 {
 			t.Errorf("at the end of a chunk 7 bytes were unsent, and %d were told", read)
 		}

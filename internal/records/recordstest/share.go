@@ -60,7 +60,7 @@ func (s *Subject) WaitingFlushes(t *testing.T) {
 	}
 	// One at a time writes its records: what others wrote with meanwhile is kept for some seconds.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	const flushes, size, most = 200, 4, 2800
+	const flushes, size, most = 200, 4, 2700
 	chunk := KubernetesChunk(size)
 	var release sync.WaitGroup
 	sink := Sink()
