@@ -98,7 +98,7 @@ func (s *Service) gatherOf(b *batch) *gather {
 // then is called when that has ended, and share has its outcome by then. It returns
 // false if the batch need not wait.
 func (s *Service) later(f *delivery.Flush, b *batch, then func()) bool {
-	if !s.small(b) || !f.Wait() {
+	if !s.small(b) {
 		return false
 	}
 	return s.gatherOf(b).join(s, f, b, then) != &ownCall // nothing else: the flush may go on already

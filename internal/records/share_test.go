@@ -852,6 +852,24 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// TestLeftMeanwhile: a call is made for no member that has left, and none leaves twice.
+func TestLeftMeanwhile(t *testing.T) {
+	patient(t, 1, time.Minute)
+	f := newFake(t, 1, "1s", nil) // which is not to be called
+	g := &f.gather[0]
+	joins(f, "own", false)
+	one, two := joins(f, "one", false), joins(f, "two", false)
+	if !g.leave(one) || g.leave(one) {
+		t.Error("a member does not leave, or twice")
+	}
+	if g.begin(one) {
+		t.Error("a call begins for a member that has left")
+	}
+	if g.first(two.group) != two || !g.leave(two) || g.batches != 1 {
+		t.Errorf("the other one is gone, too, and %d batches are left", g.batches)
+	}
+}
+
 // TestLeftBehind: who leaves takes what is its own, and nothing else.
 func TestLeftBehind(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
