@@ -49,10 +49,14 @@ func aws_for_fluent_bit_flush_start(flush *C.struct_flb_flush) C.int {
 	place := in.queue.place(unsafe.Pointer(flush.loop), chunk.Tag)
 	chunk.Read = place.wasRead
 	run := func(part func() delivery.Result) {
-		if result := in.guard(chunk, part); result != delivery.Pending {
-			in.queue.leave(place)
-			C.flb_flush_ended(flush, C.int(result))
-		}
+		result := delivery.Error
+		defer func() { // should part end its goroutine, too
+			if result != delivery.Pending {
+				in.queue.leave(place)
+				C.flb_flush_ended(flush, C.int(result))
+			}
+		}()
+		result = in.guard(chunk, part)
 	}
 	chunk.Resume = run
 	in.queue.start(place, len(chunk.Data), func(anyOrder bool) {

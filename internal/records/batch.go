@@ -59,7 +59,7 @@ type batch struct {
 	beside *batch // the one that has waited for this one; nil: none
 
 	alone  bool    // it shares its calls with no other batch, see gather
-	member *member // its place among those that share the next one; nil: none
+	member *member // its place among those that share its next call; nil: none
 
 	// Of the last call with these entries, if there was one.
 	last  delivery.Verdict // what became of it; Done: there was none
