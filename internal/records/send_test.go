@@ -101,7 +101,12 @@ func (f *fake) flush(n int) delivery.Result {
 			out.Add([]byte(fmt.Sprint(i)), nil, i)
 		}
 	}
-	return out.Finish(func() delivery.Result { return flush.End(nil) })
+	return finish(out)
+}
+
+// finish ends a flush that has nothing but its Sender.
+func finish(w *Sender) delivery.Result {
+	return w.Finish(func() delivery.Result { return w.flush.End(nil) })
 }
 
 // account wants the counters to be these.
@@ -538,7 +543,7 @@ func TestMemoryOfAFlush(t *testing.T) {
 		added.Add(1)
 		out.Add([]byte("x"), nil, i)
 	}
-	if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
+	if r := finish(out); r != delivery.OK {
 		t.Errorf("got %v", r)
 	}
 }
@@ -575,7 +580,7 @@ func TestAnswersAreSeen(t *testing.T) {
 		}
 	}
 	answer()
-	if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
+	if r := finish(out); r != delivery.OK {
 		t.Errorf("got %v", r)
 	}
 	if out.senders > 2 {
@@ -768,7 +773,7 @@ func TestPairs(t *testing.T) {
 		if text := strings.Join(how, ", "); text != tt.want {
 			t.Errorf("%d bytes in a chunk of %d, the last full batch had %d: got %s, want %s", tt.n*size, tt.chunk, tt.last, text, tt.want)
 		}
-		if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
+		if r := finish(out); r != delivery.OK {
 			t.Errorf("got %v", r)
 		}
 		for i, text := range got.list {
@@ -806,7 +811,7 @@ func TestPairsAreHashed(t *testing.T) {
 				}
 			}
 		}
-		if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK {
+		if r := finish(out); r != delivery.OK {
 			t.Errorf("got %v", r)
 		}
 	}
@@ -830,7 +835,7 @@ func TestPairsKeepOrder(t *testing.T) {
 		want = append(want, fmt.Sprint(i))
 		out.Add(fmt.Appendf(nil, "%*d", size, i), nil, i)
 	}
-	if r := out.Finish(func() delivery.Result { return flush.End(nil) }); r != delivery.OK || !slices.Equal(got, want) {
+	if r := finish(out); r != delivery.OK || !slices.Equal(got, want) {
 		t.Errorf("%v: got %q", r, got)
 	}
 }
