@@ -24,11 +24,12 @@ type Limits struct {
 func (l Limits) fit(records, bytes int) bool { return records <= l.Records && bytes <= l.Bytes }
 
 // entry is one record of a call. It may hold several of the chunk's records,
-// when they were put together.
+// when they were put together. A call has megabytes at most, and there are many of
+// these: for small records they are a seventh of the body.
 type entry struct {
-	start, end int // its object in the batch's body
-	size       int // bytes that count for Limits.Bytes
-	from, to   int // its chunk records, in the batch's indexes
+	start, end int32 // its object in the batch's body
+	size       int32 // bytes that count for Limits.Bytes
+	from, to   int32 // its chunk records, in the batch's indexes
 }
 
 // Wire is how the requests of a service are written: in JSON, with the data in
@@ -150,7 +151,7 @@ func (b *batch) end() int {
 	if len(b.entries) == 0 {
 		return len(b.wire.Head)
 	}
-	return b.entries[len(b.entries)-1].end
+	return int(b.entries[len(b.entries)-1].end)
 }
 
 // tryAdd appends a record of data and, when it is not nil, a partition key,
@@ -197,7 +198,7 @@ func (b *batch) close(start, size int, indexes []int) {
 	// of the body that was written before has left for the caches.
 	b.entries = append(b.entries, entry{})
 	e := &b.entries[len(b.entries)-1]
-	e.start, e.end, e.size, e.from, e.to = start, len(b.body), size, from, len(b.indexes)
+	e.start, e.end, e.size, e.from, e.to = int32(start), int32(len(b.body)), int32(size), int32(from), int32(len(b.indexes))
 	b.bytes += size
 }
 
@@ -239,8 +240,8 @@ func (b *batch) keep(again []bool) {
 		n := copy(b.body[end:], b.body[e.start:e.end])
 		from := len(b.indexes)
 		b.indexes = append(b.indexes, indexes[e.from:e.to]...)
-		b.entries = append(b.entries, entry{end, end + n, e.size, from, len(b.indexes)})
-		b.bytes += e.size
+		b.entries = append(b.entries, entry{int32(end), int32(end + n), e.size, int32(from), int32(len(b.indexes))})
+		b.bytes += int(e.size)
 		end += n
 	}
 	b.body = b.body[:end]
@@ -252,7 +253,7 @@ func (b *batch) add(from *batch, entries []entry) {
 	for _, e := range entries {
 		start := b.begin()
 		b.body = append(b.body, from.body[e.start:e.end]...)
-		b.close(start, e.size, from.indexes[e.from:e.to])
+		b.close(start, int(e.size), from.indexes[e.from:e.to])
 	}
 }
 
@@ -277,6 +278,6 @@ func (b *batch) records(i, j int) (n int, index func(k int) int) {
 	if i == j {
 		return 0, nil
 	}
-	from, to := b.entries[i].from, b.entries[j-1].to
+	from, to := int(b.entries[i].from), int(b.entries[j-1].to)
 	return to - from, func(k int) int { return b.indexes[from+k] }
 }

@@ -44,7 +44,7 @@ func (b *Bill) add(batch *batch) (advice string) {
 		return ""
 	}
 	for i := range batch.entries {
-		size := batch.entries[i].size
+		size := int(batch.entries[i].size)
 		b.seen.Bytes += size
 		for k, step := range b.Steps {
 			b.seen.Rounded[k] += max(1, (size+step-1)/step) * step

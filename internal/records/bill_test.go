@@ -10,7 +10,7 @@ import (
 func sized(sizes ...int) *batch {
 	b := newBatch(asJSON)
 	for _, n := range sizes {
-		b.entries = append(b.entries, entry{size: n})
+		b.entries = append(b.entries, entry{size: int32(n)})
 	}
 	return b
 }
