@@ -64,11 +64,17 @@ const (
 	// this. A collection takes 1 to 2 ms.
 	minGarbage, maxGarbage = 1 << 20, 2 << 20
 	garbageShare           = 30 // percent of what is alive, if that is more
+
+	// leastHeap is, at a GOGC of 100, what Go lets its heap grow to even if little of it
+	// is alive, in bytes; at 200 it is twice that.
+	// https://pkg.go.dev/runtime/debug#SetGCPercent, heapMinimum in runtime/mgcpacer.go
+	leastHeap = 4 << 20
 )
 
 // percent is what GOGC is to be when so many bytes are alive, and so many become
 // garbage in a second.
 func percent(live uint64, perSecond float64) int {
 	garbage := min(max(perSecond, minGarbage), maxGarbage)
-	return max(garbageShare, int(100*garbage/float64(max(live, 1<<20))))
+	alive := float64(max(live, 1)) // none is one that was not counted yet
+	return max(garbageShare, int(100*min(garbage/alive, (alive+garbage)/leastHeap)))
 }
