@@ -37,6 +37,7 @@ type Service struct {
 	Invalidate func(begun time.Time) bool
 
 	pace    delivery.Pace
+	answers answers
 	refused lately    // of what is sent
 	gather  [2]gather // of small batches in JSON, and in CBOR
 
@@ -77,6 +78,7 @@ type Sender struct {
 	filled  int         // bytes of the batches that were full
 	queue   chan *batch // full ones; nil until there is one
 	senders int         // goroutines that take from it
+	late    *time.Timer // for the next one of them; nil: it was not waited for
 	wait    sync.WaitGroup
 	stopped atomic.Bool // a batch was given up: what keeps it back keeps back the others too
 
@@ -173,9 +175,17 @@ func (w *Sender) enqueue(b *batch) {
 			w.queue <- b
 			return
 		}
+		if !w.s.answers.began(w.senders == 0) {
+			if w.takenSoon(b) {
+				return
+			}
+			w.s.answers.late()
+			w.s.answers.began(true)
+		}
 		w.senders++
 		collect := w.s.Concurrency > 1
 		w.wait.Go(func() {
+			defer w.s.answers.ended()
 			w.deliver(b, collect)
 			for b := range w.queue {
 				w.deliver(b, collect)
@@ -184,6 +194,23 @@ func (w *Sender) enqueue(b *batch) {
 	}
 	// It is best sent while its bytes are still in the processor's caches.
 	runtime.Gosched()
+}
+
+// takenSoon says whether a goroutine that sends has taken the batch within the time
+// that a quick answer takes.
+func (w *Sender) takenSoon(b *batch) bool {
+	if w.late == nil {
+		w.late = time.NewTimer(quick)
+	} else {
+		w.late.Reset(quick)
+	}
+	defer w.late.Stop()
+	select {
+	case w.queue <- b:
+		return true
+	case <-w.late.C:
+		return false
+	}
 }
 
 // Finish sends what is there, waits for all calls, and ends the flush with end, whose
@@ -369,6 +396,7 @@ func (s *Service) put(ctx context.Context, b *batch) outcome {
 		body.Hashed(sum)
 	}
 	answer, err := s.Put(ctx, b.Len(), body, opts...)
+	s.answers.took(time.Since(begun))
 	s.Add(delivery.Requests, body.Resent())
 	if err != nil {
 		v := s.failed(err, begun)

@@ -1,0 +1,127 @@
+package records
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"aws-for-fluent-bit/internal/awsx"
+	"aws-for-fluent-bit/internal/delivery"
+)
+
+// inFlight is a service that answers after a time that can be changed, and tells how many
+// calls were under way at once.
+type inFlight struct {
+	*fake
+	mu        sync.Mutex
+	answers   time.Duration
+	now, most int
+}
+
+func newInFlight(t *testing.T, concurrency int, answers time.Duration) *inFlight {
+	s := &inFlight{answers: answers}
+	s.fake = newFake(t, concurrency, "1m", func(int, []sent) (awsx.RecordsAnswer, error) {
+		s.mu.Lock()
+		s.now++
+		s.most = max(s.most, s.now)
+		answers := s.answers
+		s.mu.Unlock()
+		time.Sleep(answers)
+		s.mu.Lock()
+		s.now--
+		s.mu.Unlock()
+		return awsx.RecordsAnswer{}, nil
+	})
+	return s
+}
+
+// calls sends flushes of so many calls at the same time, and returns how many calls were
+// under way at once, and how long it took.
+func (s *inFlight) calls(t *testing.T, flushes ...int) (most int, took time.Duration) {
+	t.Helper()
+	s.most = 0
+	begun := time.Now()
+	var wait sync.WaitGroup
+	for k, n := range flushes {
+		wait.Go(func() {
+			f := s.Begin(delivery.Chunk{Tag: "tag", Data: []byte{byte(k)}})
+			out := s.NewSender(f)
+			for range n * s.Limits.Records {
+				i, _ := f.Record()
+				out.Add([]byte("text"), nil, i)
+			}
+			if result := finish(out); result != delivery.OK {
+				t.Errorf("got %v; log:\n%s", result, &s.log)
+			}
+		})
+	}
+	wait.Wait()
+	return s.most, time.Since(begun)
+}
+
+// TestEnoughCalls: where a service answers at once few calls are under way, of all
+// flushes together, and each flush has one at least.
+func TestEnoughCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newInFlight(t, 8, quick-1)
+		if most, _ := s.calls(t, 50); most != enoughSenders {
+			t.Errorf("one flush: %d calls at once, want %d", most, enoughSenders)
+		}
+		if most, _ := s.calls(t, 20, 20, 20, 20, 20, 20); most < 6 || most > 6+enoughSenders-1 {
+			t.Errorf("six flushes: %d calls at once", most)
+		}
+		if s.Service.answers.senders != 0 {
+			t.Errorf("%d goroutines send at the end", s.Service.answers.senders)
+		}
+		s = newInFlight(t, 3, quick-1)
+		if most, _ := s.calls(t, 50); most != 3 {
+			t.Errorf("concurrency 3: %d calls at once", most)
+		}
+	})
+}
+
+// TestLateAnswers: where they take their time, no call waits for another. The first flush
+// has to find that out, and the first quick answer changes it again.
+func TestLateAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const late = 100 * time.Millisecond
+		s := newInFlight(t, 8, late)
+		most, took := s.calls(t, 16)
+		if most != 8 || took > 2*late+2*quick {
+			t.Errorf("the first flush: %d calls at once, and %v for two rounds of them", most, took)
+		}
+		if most, took = s.calls(t, 16); most != 8 || took != 2*late {
+			t.Errorf("the next one: %d calls at once, and %v for two rounds of them", most, took)
+		}
+		s.answers = quick - 1
+		s.calls(t, 1)
+		if most, _ = s.calls(t, 50); most != enoughSenders {
+			t.Errorf("after a quick answer: %d calls at once", most)
+		}
+	})
+}
+
+// It takes several late answers until quick ones are forgotten, and one quick answer to
+// forget late ones.
+func TestSoonest(t *testing.T) {
+	var a answers
+	for range 3 {
+		a.took(2 * quick)
+	}
+	if a.soonest == 0 || a.soonest >= quick {
+		t.Errorf("three late answers: %v", a.soonest)
+	}
+	for range 3 {
+		a.took(2 * quick)
+	}
+	if a.soonest < quick || a.soonest > 2*quick {
+		t.Errorf("six late answers: %v", a.soonest)
+	}
+	if a.late(); a.soonest > 2*quick {
+		t.Errorf("no answer for %v: %v", quick, a.soonest)
+	}
+	if a.took(time.Millisecond); a.soonest != time.Millisecond {
+		t.Errorf("one quick answer: %v", a.soonest)
+	}
+}
