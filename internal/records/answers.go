@@ -8,7 +8,7 @@ import (
 // Where a service answers within quick, enough calls of an output are under way with
 // enoughSenders: with more of them, each has a body and a connection that waits for the
 // thread that encodes and encrypts. Of 100-byte records, of which a call has 70 KB, there
-// were 20 and more at a time, and 3 MB more of memory (make bench-peers CASES=small:1:0).
+// would be 20 and more at a time (make bench-peers CASES=small:1:0 has the peak).
 const (
 	quick         = 10 * time.Millisecond
 	enoughSenders = 4
