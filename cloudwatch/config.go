@@ -33,7 +33,7 @@ type config struct {
 	createStream   bool  // auto_create_stream
 	groupTags      []tag // for groups that are created, or updated
 	tagTemplates   tagTemplates
-	groupClass     string       // STANDARD, INFREQUENT_ACCESS or DELIVERY; "" is the service's default
+	groupClass     string       // STANDARD, INFREQUENT_ACCESS, ESSENTIALS or DELIVERY; "" is the service's default
 	retentionDays  int          // 0: left alone
 	kmsKey         string       // ARN of the key for groups that are created, or updated; "": none is named
 	protect        *bool        // deletion protection of such groups; nil: left alone
@@ -98,7 +98,7 @@ func parseConfig(s *options.Set) config {
 		otelAttributes: s.Bool("otel_attributes", false),
 		createGroup:    s.Bool("auto_create_group", false),
 		createStream:   s.Bool("auto_create_stream", true),
-		groupClass:     strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "delivery")),
+		groupClass:     strings.ToUpper(s.OneOf("log_group_class", "", "standard", "infrequent_access", "essentials", "delivery")),
 		kmsKey:         s.String("log_group_kms_key", ""),
 		existing:       s.OneOf("existing_group", defaultExisting, keepGroup, retentionOfOld, updateGroup),
 		maxEvent:       s.Size("max_event_size", maxEventBytes, parts.MinLimit, maxEventBytes),

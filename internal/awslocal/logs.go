@@ -37,7 +37,7 @@ var (
 	// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 	retentionDays = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
-	logGroupClasses = []string{"STANDARD", "INFREQUENT_ACCESS", "DELIVERY"}
+	logGroupClasses = []string{"STANDARD", "INFREQUENT_ACCESS", "ESSENTIALS", "DELIVERY"}
 )
 
 var logsService = &service{

@@ -295,6 +295,7 @@ func TestCreateLogGroupOptions(t *testing.T) {
 		{"tag value with a semicolon", cloudwatchlogs.CreateLogGroupInput{Tags: map[string]string{"k": ";"}}, invalidParameter},
 		{"standard", cloudwatchlogs.CreateLogGroupInput{LogGroupClass: "STANDARD"}, ""},
 		{"infrequent access", cloudwatchlogs.CreateLogGroupInput{LogGroupClass: "INFREQUENT_ACCESS"}, ""},
+		{"essentials", cloudwatchlogs.CreateLogGroupInput{LogGroupClass: "ESSENTIALS"}, ""},
 		{"no such class", cloudwatchlogs.CreateLogGroupInput{LogGroupClass: "FREQUENT"}, invalidParameter},
 		{"key of 256", cloudwatchlogs.CreateLogGroupInput{KmsKeyId: ptr(testKMSKey + long(256-len(testKMSKey)))}, ""},
 		{"key of 257", cloudwatchlogs.CreateLogGroupInput{KmsKeyId: ptr(testKMSKey + long(257-len(testKMSKey)))}, invalidParameter},
