@@ -167,6 +167,8 @@ func (*probe) Room() delivery.Room {
 	return delivery.Room{Flushes: 64, Bytes: 24 << 20, InOrder: 24 << 20}
 }
 
+func (*probe) Soonest() time.Duration { return 0 }
+
 func (p *probe) Close() {
 	p.env.Log.Infof("account: %v", p.env.Counters)
 }

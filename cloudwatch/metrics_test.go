@@ -94,7 +94,7 @@ func TestFormatOfParts(t *testing.T) {
 	// And with the events that are left to the next batch.
 	r = newRig(t, awslocal.Config{Latency: 20 * time.Millisecond}, "log_format", "auto", logKey, "log")
 	r.srv.Logs().CreateStream("g", "s")
-	r.slow.Store(true)
+	r.NoneFor(time.Hour)
 	half := strings.Repeat("x", maxBatchBytes/2)
 	r.flush(delivery.OK, chunkOf(record{0, line(half)}, record{1, line(emfText)}, record{1, line(half)}, record{2, line(half)}))
 	if got := r.formats(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"", "json/emf", "json/emf"}) {

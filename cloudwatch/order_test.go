@@ -51,7 +51,7 @@ func TestOrder(t *testing.T) {
 			r.srv.Logs().CreateStream("g", fmt.Sprint(k))
 		}
 		r.srv.SetFaults("PutLogEvents", []awslocal.Fault{{Kind: awslocal.Error, Probability: 0.25}})
-		r.slow.Store(true)
+		r.NoneFor(time.Hour)
 		type event struct {
 			millis int
 			text   string
@@ -239,7 +239,7 @@ func TestCuts(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, awslocal.Config{Latency: 2 * quick, KeepBodies: true}, logKey, "log")
 			r.srv.Logs().CreateStream("g", "s")
-			r.slow.Store(true)
+			r.NoneFor(time.Hour)
 			var data []byte
 			for i := range c.lines {
 				text := message(i) + strings.Repeat("x", max(0, c.sizes[i%len(c.sizes)]-len(message(i))))
@@ -319,7 +319,9 @@ func TestMayCut(t *testing.T) {
 		want           bool
 	}{{true, false, "2", true}, {false, false, "2", false}, {true, true, "2", false}, {true, false, "1", false}} {
 		r := newRig(t, awslocal.Config{}, "concurrency", c.concurrency)
-		r.slow.Store(c.slow)
+		if c.slow {
+			r.NoneFor(time.Hour)
+		}
 		f := r.Begin(delivery.Chunk{})
 		if b := r.newSender(f, delivery.Chunk{AnyOrder: c.anyOrder}).newBatch(place{}); b.cuts != c.want {
 			t.Errorf("%+v: got %v", c, b.cuts)
@@ -331,8 +333,7 @@ func TestMayCut(t *testing.T) {
 	}
 }
 
-// TestSlow: the last answer tells whether the service takes its time. It runs by
-// itself: beside the package's other tests every answer may be slow.
+// TestSlow: the answers tell whether the service takes its time.
 func TestSlow(t *testing.T) {
 	for _, c := range []struct {
 		latency time.Duration
@@ -340,14 +341,14 @@ func TestSlow(t *testing.T) {
 	}{{0, false}, {2 * quick, true}} {
 		r := newRig(t, awslocal.Config{Latency: c.latency}, logKey, "log")
 		r.srv.Logs().CreateStream("g", "s")
-		for i := range 1000 { // on a loaded machine any answer may be slow, but not all are
-			r.slow.Store(!c.slow)
-			if r.flush(delivery.OK, numbered(i, i+1)); r.slow.Load() == c.slow {
-				break
-			}
+		if !c.slow {
+			r.NoneFor(time.Hour)
 		}
-		if r.slow.Load() != c.slow {
-			t.Errorf("answers after %v: slow is %v", c.latency, r.slow.Load())
+		for i := 0; i < 1000 && r.slow() != c.slow; i++ { // on a loaded machine any answer may be slow, but not all are
+			r.flush(delivery.OK, numbered(i, i+1))
+		}
+		if r.slow() != c.slow {
+			t.Errorf("answers after %v: slow is %v", c.latency, r.slow())
 		}
 	}
 }
@@ -360,9 +361,11 @@ func TestOneFullBatchAtATime(t *testing.T) {
 		<-release
 		_, _ = w.Write([]byte("{}"))
 	})
-	for _, c := range []struct{ slow, anyOrder, waits bool }{{false, false, true}, {true, false, false}, {false, true, false}} {
+	for _, c := range []struct{ slow, anyOrder, waits bool }{{false, false, true}, {true, false, false}, {false, true, true}} {
 		r := newRigOn(t, nil, url, logKey, "log", "concurrency", "64")
-		r.slow.Store(c.slow)
+		if c.slow {
+			r.NoneFor(time.Hour)
+		}
 		f := r.Begin(delivery.Chunk{})
 		s := r.newSender(f, delivery.Chunk{AnyOrder: c.anyOrder})
 		shortest := time.Hour

@@ -43,7 +43,6 @@ type Plugin struct {
 
 	sawMetrics sync.Once // says what becomes of them
 
-	slow     atomic.Bool            // the last answer took its time
 	troubled atomic.Pointer[stream] // the last stream that could not be sent to, until it can
 }
 
@@ -83,16 +82,17 @@ func New(env delivery.Env, get options.Getter) (*Plugin, error) {
 
 // Room is how many flushes are worth having under way at a time, and with how many
 // bytes of chunks: of most flushes one call is, on a connection of its own, so it
-// takes many. With fewer bytes, workers are slower where answers take 50 ms, those of
-// large records with less than Late (make bench-peers CASES=kubernetes:4:50,big:4:50);
-// more raise the peak, and make nothing faster.
+// takes many, but one large chunk at a time for a service that answers at once (make
+// bench-peers CASES=kubernetes:4:0,small:4:0). With less than Late, those of large records
+// are slower where answers take 50 ms (CASES=kubernetes:4:50,big:4:50); more raise the
+// peak, and make nothing faster.
 // Where the calls to a stream go one after the other, so do the chunks of a tag; else
 // they are read one after the other, and see to the order of their calls themselves.
 func (p *Plugin) Room() delivery.Room {
 	if p.concurrency == 1 {
 		return delivery.Room{Flushes: 64, Bytes: 10 << 20, InOrder: 20 << 20}
 	}
-	return delivery.Room{Flushes: 64, Bytes: 10 << 20, Late: 13 << 20, ReadInOrder: true}
+	return delivery.Room{Flushes: 64, Bytes: 3 << 20, Late: 13 << 20, ReadInOrder: true}
 }
 
 // Close ends the instance. No flush may be under way.

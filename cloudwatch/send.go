@@ -92,7 +92,7 @@ func (s *sender) batch(t target) *batch {
 func (s *sender) newBatch(at place) *batch {
 	b := newBatch(at.target, at.entity)
 	b.asIs = s.p.shrink == nil
-	b.cuts = !s.anyOrder && s.p.concurrency > 1 && s.p.slow.Load()
+	b.cuts = !s.anyOrder && s.p.concurrency > 1 && s.p.slow()
 	return b
 }
 
@@ -164,7 +164,7 @@ func (s *sender) replace(full, next *batch) *batch {
 		leave = func() {}
 	}
 	ended := s.start(full, leave)
-	if s.anyOrder || s.p.slow.Load() {
+	if s.p.slow() {
 		// It is best sent while its bytes are still in the processor's caches, and a call
 		// that has its answer leaves its memory to the next batch.
 		awsx.Poll()
@@ -419,19 +419,15 @@ func (s *sender) put(st *stream, b *batch, token string, a *attempt) (answer aws
 	a.begun = time.Now()
 	answer, err = awsx.PutLogEvents(s.flush.Context(), p.client, st.group, st.stream, body, headers...)
 	p.Add(delivery.Requests, body.Resent())
-	p.answered(time.Since(a.begun))
+	p.Took(time.Since(a.begun))
 	if err == nil {
 		p.Add(delivery.Bytes, len(text))
 	}
 	return answer, true, err
 }
 
-// answered notes how long a call took.
-func (p *Plugin) answered(took time.Duration) {
-	if slow := took > quick; p.slow.Load() != slow {
-		p.slow.Store(slow)
-	}
-}
+// slow says whether the service takes its time to answer.
+func (p *Plugin) slow() bool { return p.Soonest() > quick }
 
 // failed deals with an error of PutLogEvents.
 func (s *sender) failed(until time.Time, st *stream, b *batch, a attempt, err error) delivery.Verdict {

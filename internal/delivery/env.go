@@ -86,8 +86,8 @@ type Chunk struct {
 // Fluent Bit hands over all the chunks that it has.
 type Room struct {
 	Flushes int
-	Bytes   int // of their chunks; the requests that are made of them take about as much
-	Late    int // the same where the last answers were late: then one more takes no processor's time; 0: as Bytes
+	Bytes   int // of their chunks, where the service answers at once; the requests that are made of them take about as much
+	Late    int // the same where it takes its time: then one more takes no processor's time; 0: as Bytes
 	InOrder int // the same where the chunks of a tag go one after the other, as they do with one worker; 0: they do not
 
 	// ReadInOrder says that with one worker a chunk begins only when the one of its tag

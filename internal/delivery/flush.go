@@ -17,6 +17,7 @@ const engineBudget = 2 * time.Second
 // It is safe for concurrent use.
 type Delivery struct {
 	*Counters
+	Answers
 	Said *Said
 
 	budget  time.Duration

@@ -43,6 +43,7 @@ type Output interface {
 	Close()
 
 	Room() delivery.Room
+	Soonest() time.Duration // in which the service answers
 }
 
 // keeper is an output that may keep what is given up.
@@ -204,7 +205,7 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 		return nil, err
 	}
 	in = &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}
-	in.queue.room = out.Room()
+	in.queue.room, in.queue.soonest = out.Room(), out.Soonest
 	return in, nil
 }
 

@@ -7,7 +7,6 @@ import "C"
 import (
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -151,7 +150,8 @@ func (w *loops) wakeAll(tick *time.Ticker) {
 // more of them Fluent Bit hands the chunks out in turn, and there is no order to
 // keep. It is safe for concurrent use.
 type queue struct {
-	room delivery.Room
+	room    delivery.Room
+	soonest func() time.Duration // in which the service answers
 
 	mu      sync.Mutex
 	loop    unsafe.Pointer    // the one of the thread that came first
@@ -161,36 +161,42 @@ type queue struct {
 	line    []*place          // that wait for room, as they came
 	flushes int               // that have room
 	taken   int               // bytes of their chunks
-	late    bool              // the last flush has waited for its answers for longer than slow
+	newest  *place            // of those, the last one that has begun; nil: it has left
+	began   time.Time         // when it did
+	due     *time.Timer       // for the line, see pace; nil: there was none to wait for
 }
 
-// Where chunks are not delivered in their order, the next one of a tag begins when the
-// one before it waits for the service: at once it would be more bodies in memory, and
-// nothing faster (make bench-peers CASES=kubernetes:1:0,big:1:0,kubernetes:1:50). By these
-// a service that answers at once is told from others.
+// Where chunks are not delivered in their order, the next one begins when the one before
+// it waits for the service: at once it would be more bodies in memory, and nothing faster
+// (make bench-peers CASES=kubernetes:1:0,small:4:0,big:4:0,kubernetes:1:50). What the one
+// before has to wait for is not seen but by the time that it takes. Of a service that
+// takes its time the next one does not wait for it (CASES=big:4:15,kubernetes:4:50).
 const (
-	answers = 6 * time.Millisecond  // from when a chunk was read until it is delivered,
-	perByte = 4 * time.Nanosecond   // more for each byte of a body that was not sent by then
-	slow    = 20 * time.Millisecond // from when its flush began, if it need not be read first
+	answers = 6 * time.Millisecond   // from when a chunk was read until it is delivered,
+	perByte = 2 * time.Nanosecond    // more for each byte of a body that was not sent by then
+	reading = 30 * time.Millisecond  // from when a flush began until its chunk was read
+	slow    = 20 * time.Millisecond  // for the service to answer
+	held    = 100 * time.Millisecond // from when a flush came, where the service takes longer than answers,
+	long    = time.Second            // and where it does not
 )
 
 // place is one flush among those of its tag.
 type place struct {
+	queue  *queue
 	tag    string
 	before *place // nil: none
 	bytes  int
 	run    func(anyOrder bool)
-	since  time.Time   // from when it has room
-	read   atomic.Bool // all of its chunk was read
-	waits  time.Time   // from when it only waits for answers, once it was read
-	steps  *steps      // for who follows it; nil: nobody will
+	came   time.Time
+	read   bool      // all of its chunk was read
+	waits  time.Time // from when it only waits for answers, once it was read
+	steps  *steps    // for who follows it; nil: nobody will
 }
 
 // steps are closed one after the other.
 type steps struct {
-	began chan struct{} // when the flush has room
-	read  chan struct{} // when all of its chunk was read
-	left  chan struct{}
+	read chan struct{} // when all of the flush's chunk was read
+	left chan struct{}
 }
 
 // place returns the place behind the last one of a tag, for a flush of the thread
@@ -203,13 +209,13 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 		q.loop = loop
 		q.another = make(chan struct{})
 	}
-	p := &place{tag: tag}
+	p := &place{queue: q, tag: tag, came: time.Now()}
 	if loop != q.loop && !q.threads {
 		q.threads = true
 		close(q.another)
 	}
-	if !q.threads {
-		p.steps = &steps{began: make(chan struct{}), read: make(chan struct{}), left: make(chan struct{})}
+	if !q.threads && (q.room.InOrder > 0 || q.room.ReadInOrder) {
+		p.steps = &steps{read: make(chan struct{}), left: make(chan struct{})}
 		p.before = q.last[tag]
 		q.last[tag] = p
 	}
@@ -235,95 +241,58 @@ func (q *queue) start(p *place, bytes int, run func(anyOrder bool)) {
 	}()
 }
 
-// follow waits until another flush has left, or waits for the service and the order
-// allows for that; or until there is another thread, and so no order between them.
+// follow waits until another flush has left, or was read, if that is all of the order that
+// there is to keep; or until there is another thread, and so no order between them.
 func (q *queue) follow(before *place) {
+	read := before.steps.read
 	if q.room.InOrder > 0 {
-		select {
-		case <-before.steps.left:
-		case <-q.another:
-		}
-		return
+		read = nil
 	}
 	select {
-	case <-before.steps.began:
-	case <-q.another:
-		return
-	}
-	due := before.since.Add(slow)
-	var late <-chan time.Time // nil: not before it was read
-	if !q.room.ReadInOrder {
-		late = time.After(time.Until(due))
-	}
-	select {
-	case <-before.steps.read:
-		if q.answersLate() {
-			return
-		}
-		if waits := before.waits.Add(answers); q.room.ReadInOrder || waits.Before(due) {
-			late = time.After(time.Until(waits))
-		}
+	case <-read:
 	case <-before.steps.left:
-		return
-	case <-late:
-		return
-	case <-q.another:
-		return
-	}
-	select {
-	case <-before.steps.left:
-	case <-late:
 	case <-q.another:
 	}
-}
-
-// answersLate says whether the service takes its time: then there is nothing to wait for.
-func (q *queue) answersLate() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.late
 }
 
 // wasRead notes that all of a flush's chunk was read: it only waits from here on, when
 // the bytes that are left of its bodies are sent. It does so once.
 func (p *place) wasRead(unsent int) {
-	if p.read.Load() {
+	q := p.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p.read {
 		return
 	}
 	p.waits = time.Now().Add(time.Duration(unsent) * perByte)
-	p.read.Store(true)
+	p.read = true
 	if p.steps != nil {
 		close(p.steps.read)
 	}
+	q.advance()
 }
 
-// enter has a flush begin if there is room for it, or puts it into the line.
+// enter has a flush begin when there is room for it.
 func (q *queue) enter(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.take(p) {
-		q.begin(p)
-	} else {
-		q.line = append(q.line, p)
-	}
+	q.line = append(q.line, p)
+	q.advance()
 }
 
 // begin has a flush begin that has room. The lock is held.
 func (q *queue) begin(p *place) {
-	p.since = time.Now()
-	if p.steps != nil {
-		close(p.steps.began)
-	}
+	q.newest, q.began = p, time.Now()
 	go p.run(q.threads || q.room.InOrder == 0 && !q.room.ReadInOrder)
 }
 
 // take takes room for a flush, if there is. The lock is held.
-func (q *queue) take(p *place) bool {
+func (q *queue) take(p *place, late bool) bool {
 	bytes := q.room.Bytes
 	switch {
 	case q.inOrder():
 		bytes = q.room.InOrder
-	case q.late:
+	case late:
 		bytes = max(bytes, q.room.Late)
 	}
 	if q.flushes > 0 && (q.flushes >= q.room.Flushes || q.taken+p.bytes > bytes) {
@@ -334,14 +303,65 @@ func (q *queue) take(p *place) bool {
 	return true
 }
 
-// leave ends what wait has begun.
+// untilLate returns how long it is until the service takes its time, by the newest flush:
+// that waits for it, or has not been read for long, since its calls do. The lock is held.
+func (q *queue) untilLate() time.Duration {
+	answer := q.soonest()
+	if answer > slow {
+		return 0
+	}
+	at := q.began.Add(reading)
+	if p := q.newest; p != nil && p.read {
+		at = p.waits.Add(answers)
+	}
+	if len(q.line) > 0 {
+		patience := long
+		if answer > answers {
+			patience = held
+		}
+		if late := q.line[0].came.Add(patience); late.Before(at) {
+			at = late
+		}
+	}
+	return time.Until(at)
+}
+
+// advance has those of the line begin that there is room for, now, and when there is more
+// since they waited. The lock is held.
+func (q *queue) advance() {
+	late := q.untilLate()
+	for i := 0; i < len(q.line); {
+		next := q.line[i]
+		if !q.take(next, late <= 0) {
+			i++
+			continue
+		}
+		q.line = slices.Delete(q.line, i, i+1)
+		q.begin(next)
+		i, late = 0, q.untilLate()
+	}
+	if len(q.line) == 0 || late <= 0 || q.inOrder() {
+		return
+	}
+	if q.due == nil {
+		q.due = time.AfterFunc(late, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.advance()
+		})
+	} else {
+		q.due.Reset(late)
+	}
+}
+
+// leave ends what start has begun.
 func (q *queue) leave(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.flushes--
 	q.taken -= p.bytes
-	if p.read.Load() { // else it has failed
-		q.late = time.Since(p.waits) > slow
+	if q.newest == p {
+		q.newest = nil
 	}
 	if q.last[p.tag] == p {
 		delete(q.last, p.tag)
@@ -349,13 +369,5 @@ func (q *queue) leave(p *place) {
 	if p.steps != nil {
 		close(p.steps.left)
 	}
-	for i := 0; i < len(q.line) && q.flushes < q.room.Flushes; {
-		next := q.line[i]
-		if !q.take(next) {
-			i++
-			continue
-		}
-		q.line = slices.Delete(q.line, i, i+1)
-		q.begin(next)
-	}
+	q.advance()
 }

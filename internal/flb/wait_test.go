@@ -14,6 +14,9 @@ import (
 	"aws-for-fluent-bit/internal/delivery"
 )
 
+// atOnce is a service that answers at once.
+func atOnce() time.Duration { return 0 }
+
 // wait returns when a flush has begun.
 func (q *queue) wait(p *place, bytes int) (anyOrder bool) {
 	began := make(chan bool)
@@ -24,7 +27,7 @@ func (q *queue) wait(p *place, bytes int) (anyOrder bool) {
 // TestQueueOfThreads: with a second thread there is no order, and so no waiting but
 // for the room that there is then.
 func TestQueueOfThreads(t *testing.T) {
-	q := &queue{room: delivery.Room{Flushes: 64, Bytes: 4, InOrder: 6}}
+	q := &queue{soonest: atOnce, room: delivery.Room{Flushes: 64, Bytes: 4, InOrder: 6}}
 	threads := new([2]byte) // whose addresses stand for their loops
 	place := func(thread int, tag string) *place {
 		return q.place(unsafe.Pointer(&threads[thread]), tag)
@@ -46,7 +49,7 @@ func TestQueueOfThreads(t *testing.T) {
 	if third.before != nil || fourth.before != nil {
 		t.Error("a chunk waits for those of another thread")
 	}
-	if q.take(place(1, "c")) { // with one thread it would have
+	if q.take(place(1, "c"), true) { // with one thread it would have
 		t.Error("with two threads there is more room than there is then")
 	}
 	q.leave(first)
@@ -63,7 +66,7 @@ func TestQueueOfThreads(t *testing.T) {
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const mb = 1 << 20
-		q := &queue{room: delivery.Room{Flushes: 64, InOrder: 12 * mb}}
+		q := &queue{soonest: atOnce, room: delivery.Room{Flushes: 64, InOrder: 12 * mb}}
 		var mu sync.Mutex
 		began := make(map[int]bool)
 		places := make(map[int]*place)
@@ -145,7 +148,7 @@ func TestQueue(t *testing.T) {
 // does not.
 func TestQueueLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 10}}
+		q := &queue{soonest: atOnce, room: delivery.Room{Flushes: 64, Bytes: 10}}
 		var mu sync.Mutex
 		var began []int
 		var places []*place
@@ -186,7 +189,7 @@ func TestQueueLine(t *testing.T) {
 
 // TestNoGoroutineWithoutRoom: who waits for room has none.
 func TestNoGoroutineWithoutRoom(t *testing.T) {
-	q := &queue{room: delivery.Room{Flushes: 1, Bytes: 10}}
+	q := &queue{soonest: atOnce, room: delivery.Room{Flushes: 1, Bytes: 10}}
 	var places []*place
 	began := make(chan int)
 	before := runtime.NumGoroutine()
@@ -208,11 +211,11 @@ func TestNoGoroutineWithoutRoom(t *testing.T) {
 }
 
 // TestQueueReadInOrder: where chunks are read in their order, the next flush of a tag
-// begins when the one before it was read and waits for answers, however long that takes;
-// and at once when that has left, or there is a second thread.
+// begins when the one before it was read, however long that takes, and when that has
+// left, or there is a second thread.
 func TestQueueReadInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 10, ReadInOrder: true}}
+		q := &queue{soonest: atOnce, room: delivery.Room{Flushes: 64, Bytes: 10, ReadInOrder: true}}
 		threads := new([2]byte)
 		var began, ordered atomic.Int32
 		start := func() *place {
@@ -223,6 +226,7 @@ func TestQueueReadInOrder(t *testing.T) {
 				}
 				began.Add(1)
 			}()
+			synctest.Wait()
 			return p
 		}
 		check := func(after time.Duration, want int) {
@@ -234,184 +238,117 @@ func TestQueueReadInOrder(t *testing.T) {
 		}
 		first, second := start(), start()
 		check(time.Hour, 1) // the first is still being read
-		first.wasRead(1000) // bytes that are still to be sent
-		check(answers+1000*perByte-1, 1)
-		check(1, 2)
+		first.wasRead(0)
+		first.wasRead(0) // it has said so
+		check(0, 2)
 		third := start()
 		q.leave(second)
 		check(0, 3) // though it did not say that it was read
 		fourth := start()
-		third.wasRead(0)
-		check(time.Millisecond, 3)
-		q.leave(third)
-		check(0, 4)
-		fifth := start()
-		check(time.Hour, 4)
-		if n := ordered.Load(); n != 4 {
-			t.Errorf("%d of 4 chunks keep their order", n)
+		check(time.Hour, 3)
+		if n := ordered.Load(); n != 3 {
+			t.Errorf("%d of 3 chunks keep their order", n)
 		}
 		other := q.place(unsafe.Pointer(&threads[1]), "a")
-		check(0, 5)
-		if n := ordered.Load(); n != 4 || !q.wait(other, 1) {
-			t.Errorf("with two threads %d chunks keep their order", n-4)
+		check(0, 4)
+		if n := ordered.Load(); n != 3 || !q.wait(other, 1) {
+			t.Errorf("with two threads %d chunks keep their order", n-3)
 		}
-		for _, p := range []*place{first, fourth, fifth, other} {
-			q.leave(p)
-		}
-	})
-}
-
-// TestQueueOfASlowService: where the last flush has waited for its answers for long, the
-// next one begins as soon as the one before it was read.
-func TestQueueOfASlowService(t *testing.T) {
-	for _, ordered := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			q := &queue{room: delivery.Room{Flushes: 64, Bytes: 100, ReadInOrder: ordered}}
-			var began atomic.Int32
-			start := func() *place {
-				p := q.place(nil, "a")
-				go func() {
-					q.wait(p, 1)
-					began.Add(1)
-				}()
-				synctest.Wait()
-				return p
-			}
-			want := func(n int32) {
-				t.Helper()
-				if synctest.Wait(); began.Load() != n {
-					t.Errorf("read in order %v: %d flushes have begun, want %d", ordered, began.Load(), n)
-				}
-			}
-			answered := func(p *place, unsent int, after time.Duration) {
-				p.wasRead(unsent)
-				time.Sleep(after)
-				q.leave(p)
-			}
-			answered(start(), 1000, slow+1000*perByte)
-			first, second := start(), start()
-			first.wasRead(0)
-			want(2) // the service may have answered at once
-			answered(first, 0, slow+1)
-			third := start()
-			want(3)
-			q.leave(second) // which failed, and says nothing of the service
-			fourth := start()
-			third.wasRead(1000)
-			want(5) // at once
-			answered(third, 0, 1)
-			fifth := start()
-			fourth.wasRead(0)
-			want(5)
-			q.leave(fourth)
-			want(6)
-			q.leave(fifth)
-		})
-	}
-}
-
-// TestRoomWhereAnswersAreLate: there is more of it, until they are not.
-func TestRoomWhereAnswersAreLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 4, Late: 6}}
-		flush := func(tag string, bytes int) *place {
-			p := q.place(nil, tag)
-			q.wait(p, bytes)
-			return p
-		}
-		answered := func(p *place, after time.Duration) {
-			p.wasRead(0)
-			time.Sleep(after)
-			q.leave(p)
-		}
-		answered(flush("a", 1), slow)
-		first := flush("a", 4)
-		second := q.place(nil, "b")
-		var in atomic.Bool
-		q.start(second, 2, func(bool) { in.Store(true) })
-		if synctest.Wait(); in.Load() {
-			t.Error("answers that came in time give more room")
-		}
-		answered(first, slow+1)
-		if synctest.Wait(); !in.Load() {
-			t.Error("late answers give no more room")
-		}
-		third := flush("c", 4)
-		if q.take(&place{bytes: 1}) {
-			t.Error("there is more room than Late")
-		}
-		answered(second, 0)
-		if q.take(&place{bytes: 1}) {
-			t.Error("answers in time leave the room that there was")
-		}
-		q.leave(third)
-	})
-}
-
-// TestQueueWithoutOrder: the next flush of a tag begins when the one before it is
-// slow, counted from when that has room, or waits for answers.
-func TestQueueWithoutOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := &queue{room: delivery.Room{Flushes: 64, Bytes: 10}}
-		var began atomic.Int32
-		start := func(bytes int) *place {
-			p := q.place(nil, "a")
-			go func() {
-				if !q.wait(p, bytes) {
-					t.Error("a chunk is to be in order")
-				}
-				began.Add(1)
-			}()
-			return p
-		}
-		check := func(after time.Duration, want int) {
-			t.Helper()
-			time.Sleep(after)
-			if synctest.Wait(); int(began.Load()) != want {
-				t.Errorf("%d flushes have begun, want %d", began.Load(), want)
-			}
-		}
-		first, second, third := start(4), start(4), start(4)
-		check(slow-1, 1)
-		check(1, 2)
-		check(10*slow, 2) // the third waits for room
-		fourth := start(1)
-		check(0, 2) // and the fourth for the third, slow as others are
-		q.leave(first)
-		check(0, 3)
-		check(slow-1, 3)
-		check(1, 4)
-		fifth := start(1)
-		check(slow-1, 4)
-		q.leave(fourth)
-		check(0, 5) // at once
-		check(time.Hour, 5)
-		sixth := start(1)
-		check(0, 6) // the one before has been slow for long
-		seventh := start(0)
-		check(2*time.Millisecond, 6)
-		sixth.wasRead(1000)
-		sixth.wasRead(0) // it has said so
-		check(answers+1000*perByte-1, 6)
-		check(1, 7)
-		seventh.wasRead(0)
-		check(answers-1, 7)
-		eighth := start(0)
-		check(0, 7)
-		check(1, 8)
-		ninth := start(0)
-		check(slow-1, 8)
-		eighth.wasRead(0) // which makes it no later
-		check(1, 9)
-		tenth := start(0)
-		ninth.wasRead(0)
-		q.leave(ninth)
-		check(0, 10)
-		for _, p := range []*place{second, third, fifth, sixth, seventh, eighth, tenth} {
+		for _, p := range []*place{first, third, fourth, other} {
 			q.leave(p)
 		}
 		if len(q.last) != 0 || q.flushes != 0 || q.taken != 0 {
 			t.Errorf("left are %d tags, %d flushes, %d bytes", len(q.last), q.flushes, q.taken)
 		}
 	})
+}
+
+// TestRoomWhereTheServiceTakesItsTime: beyond Bytes, a flush begins when the newest one
+// waits for answers, or is not read for long; at once where answers are slow; and when it
+// has been held for long itself. It never goes beyond Late.
+func TestRoomWhereTheServiceTakesItsTime(t *testing.T) {
+	const ms = time.Millisecond
+	tests := map[string]struct {
+		answer time.Duration                 // of the service
+		then   func(q *queue, newest *place) // what becomes of the newest flush
+		want   time.Duration                 // until the next one begins
+	}{
+		"not read":             {0, func(*queue, *place) {}, reading},
+		"read":                 {0, func(_ *queue, p *place) { p.wasRead(0) }, answers},
+		"read, and to be sent": {0, func(_ *queue, p *place) { p.wasRead(1000) }, answers + 1000*perByte},
+		"read late":            {0, func(_ *queue, p *place) { time.Sleep(reading - ms); p.wasRead(0) }, reading - ms + answers},
+		"left":                 {0, func(q *queue, p *place) { p.wasRead(0); q.leave(p) }, reading},
+		"answers soon enough":  {slow, func(*queue, *place) {}, reading},
+		"slow answers":         {slow + 1, func(*queue, *place) {}, 0},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{soonest: func() time.Duration { return c.answer }, room: delivery.Room{Flushes: 64, Bytes: 4, Late: 7}}
+				var places []*place
+				start := func(bytes int) *atomic.Bool {
+					p, began := q.place(nil, "a"), new(atomic.Bool)
+					places = append(places, p)
+					q.start(p, bytes, func(anyOrder bool) {
+						if !anyOrder {
+							t.Error("a chunk is to be in order")
+						}
+						began.Store(true)
+					})
+					synctest.Wait()
+					return began
+				}
+				for range 2 {
+					if !start(2).Load() {
+						t.Fatal("what there is room for waits")
+					}
+				}
+				at := time.Now()
+				next, last := start(3), start(1)
+				c.then(q, places[1])
+				if c.want > 0 {
+					time.Sleep(time.Until(at.Add(c.want - 1)))
+					if synctest.Wait(); next.Load() {
+						t.Fatal("it did not wait for that long")
+					}
+					time.Sleep(time.Nanosecond)
+				}
+				if synctest.Wait(); !next.Load() {
+					t.Fatal("it still waits")
+				}
+				time.Sleep(time.Hour)
+				if full := q.taken == 7; last.Load() == full {
+					t.Errorf("%d bytes have room, the last one's: %v", q.taken, last.Load())
+				}
+			})
+		})
+	}
+}
+
+// TestHeldInTheLine: who came long ago begins, though others begin all the time; sooner
+// where the service does not answer at once.
+func TestHeldInTheLine(t *testing.T) {
+	for answer, want := range map[time.Duration]time.Duration{answers: long, answers + 1: held} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &queue{soonest: func() time.Duration { return answer }, room: delivery.Room{Flushes: 64, Bytes: 4, Late: 8}}
+			start := func(bytes int, run func(bool)) *place {
+				p := q.place(nil, "a")
+				q.start(p, bytes, run)
+				return p
+			}
+			start(3, func(bool) {})
+			at := time.Now()
+			took := make(chan time.Duration, 1)
+			start(4, func(bool) { took <- time.Since(at) })
+			for len(took) == 0 && time.Since(at) < time.Hour {
+				p := start(1, func(bool) {})
+				time.Sleep(reading / 3)
+				q.leave(p)
+				synctest.Wait()
+			}
+			if took := <-took; took < want || took > want+reading {
+				t.Errorf("it was held for %v, want %v", took, want)
+			}
+		})
+	}
 }

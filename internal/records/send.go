@@ -37,7 +37,7 @@ type Service struct {
 	Invalidate func(begun time.Time) bool
 
 	pace    delivery.Pace
-	answers answers
+	senders senders
 	refused lately    // of what is sent
 	gather  [2]gather // of small batches in JSON, and in CBOR
 
@@ -175,17 +175,17 @@ func (w *Sender) enqueue(b *batch) {
 			w.queue <- b
 			return
 		}
-		if !w.s.answers.began(w.senders == 0) {
-			if w.takenSoon(b) {
+		for !w.s.senders.oneMore(w.senders == 0, w.s.Soonest()) {
+			late := 2 * (w.s.Soonest() + atOnce)
+			if w.takenWithin(late, b) {
 				return
 			}
-			w.s.answers.late()
-			w.s.answers.began(true)
+			w.s.NoneFor(late)
 		}
 		w.senders++
 		collect := w.s.Concurrency > 1
 		w.wait.Go(func() {
-			defer w.s.answers.ended()
+			defer w.s.senders.ended()
 			w.deliver(b, collect)
 			for b := range w.queue {
 				w.deliver(b, collect)
@@ -196,13 +196,12 @@ func (w *Sender) enqueue(b *batch) {
 	runtime.Gosched()
 }
 
-// takenSoon says whether a goroutine that sends has taken the batch within the time
-// that a quick answer takes.
-func (w *Sender) takenSoon(b *batch) bool {
+// takenWithin says whether a goroutine that sends has taken the batch within a time.
+func (w *Sender) takenWithin(t time.Duration, b *batch) bool {
 	if w.late == nil {
-		w.late = time.NewTimer(quick)
+		w.late = time.NewTimer(t)
 	} else {
-		w.late.Reset(quick)
+		w.late.Reset(t)
 	}
 	defer w.late.Stop()
 	select {
@@ -396,7 +395,7 @@ func (s *Service) put(ctx context.Context, b *batch) outcome {
 		body.Hashed(sum)
 	}
 	answer, err := s.Put(ctx, b.Len(), body, opts...)
-	s.answers.took(time.Since(begun))
+	s.Took(time.Since(begun))
 	s.Add(delivery.Requests, body.Resent())
 	if err != nil {
 		v := s.failed(err, begun)

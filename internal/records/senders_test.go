@@ -61,20 +61,30 @@ func (s *inFlight) calls(t *testing.T, flushes ...int) (most int, took time.Dura
 }
 
 // TestEnoughCalls: where a service answers at once few calls are under way, of all
-// flushes together, and each flush has one at least.
+// flushes together, and each flush has one at least; where it takes longer there are more.
 func TestEnoughCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newInFlight(t, 8, quick-1)
-		if most, _ := s.calls(t, 50); most != enoughSenders {
-			t.Errorf("one flush: %d calls at once, want %d", most, enoughSenders)
+		s := newInFlight(t, 8, atOnce)
+		if most, _ := s.calls(t, 50); most != fewSenders {
+			t.Errorf("one flush: %d calls at once, want %d", most, fewSenders)
 		}
-		if most, _ := s.calls(t, 20, 20, 20, 20, 20, 20); most < 6 || most > 6+enoughSenders-1 {
+		if most, _ := s.calls(t, 20, 20, 20, 20, 20, 20); most < 6 || most > 6+fewSenders-1 {
 			t.Errorf("six flushes: %d calls at once", most)
 		}
-		if s.Service.answers.senders != 0 {
-			t.Errorf("%d goroutines send at the end", s.Service.answers.senders)
+		if s.senders.n != 0 {
+			t.Errorf("%d goroutines send at the end", s.senders.n)
 		}
-		s = newInFlight(t, 3, quick-1)
+		s.answers = atOnce + 10*perSender
+		s.calls(t, 50, 50, 50)
+		if most, _ := s.calls(t, 50, 50, 50); most < fewSenders+9 || most > fewSenders+10 {
+			t.Errorf("answers after %v: %d calls at once", s.answers, most)
+		}
+		s.answers = time.Second
+		s.calls(t, 50, 50, 50, 50, 50, 50)
+		if most, _ := s.calls(t, 50, 50, 50, 50, 50, 50); most != manySenders {
+			t.Errorf("late answers: %d calls at once, want %d", most, manySenders)
+		}
+		s = newInFlight(t, 3, atOnce)
 		if most, _ := s.calls(t, 50); most != 3 {
 			t.Errorf("concurrency 3: %d calls at once", most)
 		}
@@ -88,40 +98,16 @@ func TestLateAnswers(t *testing.T) {
 		const late = 100 * time.Millisecond
 		s := newInFlight(t, 8, late)
 		most, took := s.calls(t, 16)
-		if most != 8 || took > 2*late+2*quick {
+		if most != 8 || took > 2*late+10*atOnce {
 			t.Errorf("the first flush: %d calls at once, and %v for two rounds of them", most, took)
 		}
 		if most, took = s.calls(t, 16); most != 8 || took != 2*late {
 			t.Errorf("the next one: %d calls at once, and %v for two rounds of them", most, took)
 		}
-		s.answers = quick - 1
+		s.answers = atOnce
 		s.calls(t, 1)
-		if most, _ = s.calls(t, 50); most != enoughSenders {
+		if most, _ = s.calls(t, 50); most != fewSenders {
 			t.Errorf("after a quick answer: %d calls at once", most)
 		}
 	})
-}
-
-// It takes several late answers until quick ones are forgotten, and one quick answer to
-// forget late ones.
-func TestSoonest(t *testing.T) {
-	var a answers
-	for range 3 {
-		a.took(2 * quick)
-	}
-	if a.soonest == 0 || a.soonest >= quick {
-		t.Errorf("three late answers: %v", a.soonest)
-	}
-	for range 3 {
-		a.took(2 * quick)
-	}
-	if a.soonest < quick || a.soonest > 2*quick {
-		t.Errorf("six late answers: %v", a.soonest)
-	}
-	if a.late(); a.soonest > 2*quick {
-		t.Errorf("no answer for %v: %v", quick, a.soonest)
-	}
-	if a.took(time.Millisecond); a.soonest != time.Millisecond {
-		t.Errorf("one quick answer: %v", a.soonest)
-	}
 }
