@@ -226,10 +226,10 @@ func TestConcurrency(t *testing.T) {
 			}
 		})
 	}
-	f(kinesisSink, 8)
+	f(kinesisSink, 8, "concurrency 8")
 	f(kinesisSink, 1, "concurrency 1")
 	f(kinesisSink, 3, "experimental_concurrency 3", "experimental_concurrency_retries 2")
 	f(kinesisSink, 1, "partition_key service")
-	f(firehoseSink, 8)
+	f(firehoseSink, 8, "concurrency 8")
 	f(firehoseSink, 2, "concurrency 2")
 }

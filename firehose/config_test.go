@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 	want := records.Config{
 		AWS:         awsx.Options{Service: "firehose", Region: "us-west-2", RoleDuration: time.Hour, TLSMinVersion: "1.2", Timeout: 10 * time.Second},
 		Stream:      "logs",
-		Concurrency: 8,
+		Concurrency: 32,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

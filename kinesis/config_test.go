@@ -46,7 +46,7 @@ func TestDefaults(t *testing.T) {
 	want := config{
 		Config: records.Config{
 			AWS:    awsx.Options{Service: "kinesis", Region: "us-west-2", RoleDuration: time.Hour, TLSMinVersion: "1.2", Timeout: 10 * time.Second},
-			Stream: "events", Concurrency: 8,
+			Stream: "events", Concurrency: 32,
 		},
 		aggregate: 256 << 10,
 		format:    "auto",
@@ -157,11 +157,11 @@ func TestConcurrencyOption(t *testing.T) {
 		opts []string
 		want int
 	}{
-		{nil, 8},
+		{nil, 32},
 		{[]string{"partition_key", "k"}, 1},
 		{[]string{"partition_key", "k", "concurrency", "3"}, 3},
 		{[]string{"partition_key", "k", "experimental_concurrency", "5"}, 5},
-		{[]string{"experimental_concurrency", "0"}, 8},
+		{[]string{"experimental_concurrency", "0"}, 32},
 		{[]string{"experimental_concurrency", "7"}, 7},
 		{[]string{"experimental_concurrency", "7", "concurrency", "2"}, 2},
 	} {

@@ -13,7 +13,7 @@ import (
 // CASES=small:1:0,small:4:8,small:4:50 has the peaks and the times).
 const (
 	fewSenders  = 4
-	manySenders = 32
+	manySenders = 128
 	atOnce      = time.Millisecond
 	perSender   = 500 * time.Microsecond // about what it takes to make a call of small records
 )

@@ -79,9 +79,9 @@ func TestEnoughCalls(t *testing.T) {
 		if most, _ := s.calls(t, 50, 50, 50); most < fewSenders+9 || most > fewSenders+10 {
 			t.Errorf("answers after %v: %d calls at once", s.answers, most)
 		}
-		s.answers = time.Second
-		s.calls(t, 50, 50, 50, 50, 50, 50)
-		if most, _ := s.calls(t, 50, 50, 50, 50, 50, 50); most != manySenders {
+		s = newInFlight(t, 64, time.Second)
+		s.calls(t, 100, 100, 100)
+		if most, _ := s.calls(t, 100, 100, 100); most != manySenders {
 			t.Errorf("late answers: %d calls at once, want %d", most, manySenders)
 		}
 		s = newInFlight(t, 3, atOnce)
