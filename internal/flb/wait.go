@@ -163,7 +163,7 @@ type queue struct {
 	taken   int               // bytes of their chunks
 	newest  *place            // of those, the last one that has begun; nil: it has left
 	began   time.Time         // when it did
-	due     *time.Timer       // for the line, see pace; nil: there was none to wait for
+	due     *time.Timer       // for the line, see advance; nil: there was none to wait for
 }
 
 // Where chunks are not delivered in their order, the next one begins when the one before

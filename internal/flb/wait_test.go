@@ -264,8 +264,8 @@ func TestQueueReadInOrder(t *testing.T) {
 }
 
 // TestRoomWhereTheServiceTakesItsTime: beyond Bytes, a flush begins when the newest one
-// waits for answers, or is not read for long; at once where answers are slow; and when it
-// has been held for long itself. It never goes beyond Late.
+// waits for answers, or is not read for long; at once where answers are slow. It never
+// goes beyond Late.
 func TestRoomWhereTheServiceTakesItsTime(t *testing.T) {
 	const ms = time.Millisecond
 	tests := map[string]struct {
@@ -351,4 +351,20 @@ func TestHeldInTheLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHeldByItsTag: who was held in the order of its tag is not held again.
+func TestHeldByItsTag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{soonest: func() time.Duration { return answers + 1 }, room: delivery.Room{Flushes: 64, Bytes: 1, Late: 2, ReadInOrder: true}}
+		first, second := q.place(nil, "a"), q.place(nil, "a")
+		q.start(first, 1, func(bool) {})
+		var began atomic.Bool
+		q.start(second, 1, func(bool) { began.Store(true) })
+		time.Sleep(held)
+		first.wasRead(0)
+		if synctest.Wait(); !began.Load() {
+			t.Error("it still waits")
+		}
+	})
 }
