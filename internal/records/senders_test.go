@@ -111,3 +111,14 @@ func TestLateAnswers(t *testing.T) {
 		}
 	})
 }
+
+// TestFirstOfAFlush: no flush waits for the calls of others.
+func TestFirstOfAFlush(t *testing.T) {
+	s := senders{n: manySenders}
+	if s.oneMore(false, time.Hour) {
+		t.Errorf("more than %d calls at a time", manySenders)
+	}
+	if !s.oneMore(true, 0) || s.n != manySenders+1 {
+		t.Error("a flush may make no call")
+	}
+}
