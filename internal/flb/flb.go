@@ -205,7 +205,7 @@ func open(p *C.struct_go_plugin, construct Constructor, env delivery.Env) (in *i
 		return nil, err
 	}
 	in = &instance{out: out, name: env.Name, log: env.Log, counters: env.Counters}
-	in.queue.room, in.queue.soonest = out.Room(), out.Soonest
+	in.queue.of(out)
 	return in, nil
 }
 

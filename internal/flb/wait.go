@@ -222,6 +222,9 @@ func (q *queue) place(loop unsafe.Pointer, tag string) *place {
 	return p
 }
 
+// of has the queue be that of an output's flushes.
+func (q *queue) of(out Output) { q.room, q.soonest = out.Room(), out.Soonest }
+
 // inOrder says whether a chunk waits for the end of the one before it.
 func (q *queue) inOrder() bool { return q.room.InOrder > 0 && !q.threads }
 

@@ -370,3 +370,21 @@ func TestHeldByItsTag(t *testing.T) {
 		}
 	})
 }
+
+// slowOutput is one whose service takes its time.
+type slowOutput struct{ Output }
+
+func (slowOutput) Room() delivery.Room    { return delivery.Room{Flushes: 64, Bytes: 1, Late: 2} }
+func (slowOutput) Soonest() time.Duration { return slow + 1 }
+
+// TestQueueOfAnOutput: room, and how soon the service answers, are the output's.
+func TestQueueOfAnOutput(t *testing.T) {
+	q := new(queue)
+	q.of(slowOutput{})
+	first, second := q.place(nil, "a"), q.place(nil, "a")
+	q.start(first, 1, func(bool) {})
+	q.start(second, 1, func(bool) {})
+	if q.taken != 2 {
+		t.Errorf("%d flushes have begun", q.flushes)
+	}
+}
