@@ -216,7 +216,7 @@ func TestEveryOptionIsShown(t *testing.T) {
 }
 
 // readme finds, in the README, the heading of a table of options and an option's default.
-var readme = regexp.MustCompile("(?m)^### Options of (.+)$|^\\| `(\\w+)` \\| [^|`]*, `([^`|]+)` \\|")
+var readme = regexp.MustCompile("(?m)^### Options of (.+)$|^\\| `(\\w+)` \\| [^|`]*, `([^`|]+)`(?: \\||, with )")
 
 // defaultsOf returns the defaults of a plugin's options.
 func defaultsOf(t *testing.T, plugin string) map[string]string {

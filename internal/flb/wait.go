@@ -146,7 +146,8 @@ func (w *loops) wakeAll(tick *time.Ticker) {
 }
 
 // queue has an instance's flushes wait for room, and for those before them: the
-// chunks of one tag go one after the other if the instance has one thread. With
+// chunks of one tag go one after the other if the output keeps an order, and the
+// instance has one thread. With
 // more of them Fluent Bit hands the chunks out in turn, and there is no order to
 // keep. It is safe for concurrent use.
 type queue struct {
@@ -157,7 +158,7 @@ type queue struct {
 	loop    unsafe.Pointer    // the one of the thread that came first
 	threads bool              // it is not the only one
 	another chan struct{}     // closed when it is not the only one any more
-	last    map[string]*place // by tag; empty with several threads
+	last    map[string]*place // by tag; empty where there is no order
 	line    []*place          // that wait for room, as they came
 	flushes int               // that have room
 	taken   int               // bytes of their chunks
@@ -289,7 +290,8 @@ func (q *queue) begin(p *place) {
 	go p.run(q.threads || q.room.InOrder == 0 && !q.room.ReadInOrder)
 }
 
-// take takes room for a flush, if there is. The lock is held.
+// take takes room for a flush, if there is; late says that the service takes its time, and
+// there is more. The lock is held.
 func (q *queue) take(p *place, late bool) bool {
 	bytes := q.room.Bytes
 	switch {

@@ -14,7 +14,7 @@ import (
 const (
 	fewSenders  = 4
 	manySenders = 128
-	atOnce      = time.Millisecond
+	atOnce      = time.Millisecond       // an answer that takes no longer
 	perSender   = 500 * time.Microsecond // about what it takes to make a call of small records
 )
 
