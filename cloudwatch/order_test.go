@@ -26,7 +26,7 @@ func readInOrder(t *testing.T, r *rig, chunks [][]byte) {
 		once := sync.OnceFunc(func() { close(read) })
 		wait.Go(func() {
 			defer once()
-			if got := r.Flush(delivery.Chunk{Tag: "tag", Data: data, Read: func(int) { once() }}); got != delivery.OK {
+			if got := r.Flush(delivery.Chunk{Tag: "tag", Data: data, Read: func(int, int) { once() }}); got != delivery.OK {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -131,7 +131,7 @@ func TestOrderOfChunks(t *testing.T) {
 			read := make(chan struct{})
 			var wait sync.WaitGroup
 			wait.Go(func() {
-				r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: one(0, 5, "s"), Read: func(int) { close(read) }})
+				r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: one(0, 5, "s"), Read: func(int, int) { close(read) }})
 			})
 			<-read
 			done := make(chan struct{})
@@ -384,6 +384,26 @@ func TestOneFullBatchAtATime(t *testing.T) {
 	close(release)
 }
 
+// TestReadWithFullCalls: what is told of the bodies counts those of the calls that were
+// full, of which nothing is unsent.
+func TestReadWithFullCalls(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, awslocal.Config{}, logKey, "log")
+	var c []byte
+	const n, size = 5, 400 << 10
+	for range n {
+		c = appendRecord(c, now, map[string]any{"log": strings.Repeat("x", size)})
+	}
+	bodies, unsent := 0, 0
+	r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: c, Read: func(all, left int) { bodies, unsent = all, left }})
+	if bodies < n*size || bodies > n*size+5000 {
+		t.Errorf("%d bytes of bodies were told, want those of %d events of %d", bodies, n, size)
+	}
+	if unsent < size || unsent > 2*size {
+		t.Errorf("%d bytes are unsent, want those of the last event", unsent)
+	}
+}
+
 // TestReadWithOpenCalls: that a chunk was read is told when its batches are in their
 // places, before they are answered.
 func TestReadWithOpenCalls(t *testing.T) {
@@ -402,11 +422,11 @@ func TestReadWithOpenCalls(t *testing.T) {
 		for i := range streams {
 			c = appendRecord(c, now, map[string]any{"log": message(i), "stream": fmt.Sprint(i)})
 		}
-		read, unsent := 0, 0
+		read, bodies, unsent := 0, 0, 0
 		told := make(chan struct{})
 		wait.Go(func() {
-			r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: c, Read: func(n int) {
-				unsent = n
+			r.flushChunk(delivery.OK, delivery.Chunk{Tag: "tag", Data: c, Read: func(all, left int) {
+				bodies, unsent = all, left
 				for i := range streams {
 					read += len(r.targets.stream(target{"g", fmt.Sprint(i)}).order.spans)
 				}
@@ -420,6 +440,9 @@ func TestReadWithOpenCalls(t *testing.T) {
 			}
 			if least := streams * len(message(0)); unsent < least || unsent > 1000*streams {
 				t.Errorf("%d bytes of %d bodies are unsent, want a few more than %d", unsent, streams, least)
+			}
+			if bodies != unsent {
+				t.Errorf("%d bytes of bodies were told, and %d are unsent, want all", bodies, unsent)
 			}
 		case <-time.After(5 * time.Second):
 			t.Errorf("%d streams: not told before the answers", streams)

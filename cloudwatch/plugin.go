@@ -92,7 +92,7 @@ func (p *Plugin) Room() delivery.Room {
 	if p.concurrency == 1 {
 		return delivery.Room{Flushes: 64, Bytes: 10 << 20, InOrder: 20 << 20}
 	}
-	return delivery.Room{Flushes: 64, Bytes: 2 << 20, Late: 13 << 20, ReadInOrder: true}
+	return delivery.Room{Flushes: 64, Bytes: 2 << 20, Late: 14 << 20, ReadInOrder: true}
 }
 
 // Close ends the instance. No flush may be under way.

@@ -33,6 +33,7 @@ type sender struct {
 	picked   []byte    // what is sent of the last record, where it had to be made
 	over     []byte    // an event that the batch before had no room for
 	sent     float64   // what full calls were made of, see ofCall
+	bodies   int       // bytes of theirs
 	begun    time.Time
 	tag      string
 	anyOrder bool
@@ -154,6 +155,7 @@ func (s *sender) replace(full, next *batch) *batch {
 	at := place{full.target, full.entity}
 	delete(s.open, at)
 	s.last = nil
+	s.bodies += full.end()
 	s.flush.CountIn()
 	late := time.NewTimer(aheadAfter)
 	defer late.Stop()
@@ -238,13 +240,13 @@ func (s *sender) finish() {
 		// The common case: one batch in all needs no goroutine, and no map of lanes.
 		l := &lane{stream: s.p.targets.stream(s.last.target)}
 		at := s.span(l, s.last)
-		s.flush.WasRead(unsent)
+		s.flush.WasRead(s.bodies+unsent, unsent)
 		s.next(l, at, s.last)
 	} else {
 		for _, b := range s.open {
 			s.start(b, func() {})
 		}
-		s.flush.WasRead(unsent)
+		s.flush.WasRead(s.bodies+unsent, unsent)
 		s.wait.Wait()
 	}
 	for _, b := range s.late {

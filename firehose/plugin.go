@@ -52,7 +52,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 			w.EachPart(send)
 		}
 	})
-	f.WasRead(out.Unsent())
+	f.WasRead(0, out.Unsent()) // how many bodies there are goes by manySenders
 	finish(f, together)
 	w.Free() // another flush can write while this one waits for its calls
 	return out.Finish(func() delivery.Result { return f.Finish(broken) })

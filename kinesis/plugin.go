@@ -62,7 +62,7 @@ func (p *Plugin) Flush(c delivery.Chunk) delivery.Result {
 			w.EachPart(send)
 		}
 	})
-	f.WasRead(out.Unsent())
+	f.WasRead(0, out.Unsent()) // how many bodies there are goes by manySenders
 	p.finishAggregator(f, together)
 	if keys.missing > 0 {
 		p.Add(delivery.RandomKey, keys.missing)

@@ -70,9 +70,10 @@ type Chunk struct {
 	// come, so that its records have no order to keep either.
 	AnyOrder bool
 	// Read, if it is not nil, is called when all of the chunk was read, and the order of
-	// its batches is known: what is left of its flush is to send unsent bytes of bodies,
-	// and to wait for the service.
-	Read func(unsent int)
+	// its batches is known: their bodies have so many bytes (0 where those of all flushes
+	// are bounded together), and what is left of its flush is to send those that are
+	// unsent, and to wait for the service.
+	Read func(bodies, unsent int)
 	// Resume, if it is not nil, is for a Flush that waits without its goroutine: it
 	// returns Pending, and what is left of it is given to Resume, once, by any goroutine.
 	// That runs it, and its result is the flush's.
@@ -86,9 +87,9 @@ type Chunk struct {
 // Fluent Bit hands over all the chunks that it has.
 type Room struct {
 	Flushes int
-	Bytes   int // of their chunks, where the service answers at once; the requests that are made of them take about as much
-	Late    int // the same where it takes its time: then one more takes no processor's time; 0: as Bytes
-	InOrder int // the same where the chunks of a tag go one after the other, as they do with one worker; 0: they do not
+	Bytes   int // of their chunks, where the service answers at once
+	Late    int // of their chunks, or of the bodies if those have more, where it takes its time: then one more takes no processor's time; 0: as Bytes
+	InOrder int // of their chunks, where the chunks of a tag go one after the other, as they do with one worker; 0: they do not
 
 	// ReadInOrder says that with one worker a chunk begins only when the one of its tag
 	// before it was read: the output keeps the order of the records itself.

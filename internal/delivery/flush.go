@@ -182,11 +182,11 @@ func (f *Flush) budget() time.Duration {
 	return f.d.budget
 }
 
-// WasRead says that all of the chunk was read, the order of its batches is known, and
-// so many bytes of their bodies are still to be sent.
-func (f *Flush) WasRead(unsent int) {
+// WasRead says that all of the chunk was read, and the order of its batches is known:
+// of so many bytes of their bodies some are still to be sent.
+func (f *Flush) WasRead(bodies, unsent int) {
 	if f.chunk.Read != nil {
-		f.chunk.Read(unsent)
+		f.chunk.Read(bodies, unsent)
 	}
 }
 

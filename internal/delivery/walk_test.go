@@ -68,7 +68,7 @@ func TestWalked(t *testing.T) {
 	for _, data := range []string{events(3), events(2) + "\xc1"} {
 		d, _ := open(t, "out.0", nil)
 		read := 0
-		f := d.Begin(Chunk{Tag: "app", Data: []byte(data), Read: func(unsent int) { read += unsent }})
+		f := d.Begin(Chunk{Tag: "app", Data: []byte(data), Read: func(bodies, unsent int) { read += 10*bodies + unsent }})
 		each := len(events(1))
 		broken := f.Walk(func(i int, _ *chunk.Event) {
 			if walked, left := f.Walked(); walked != (i+1)*each || left != len(data)-walked {
@@ -89,14 +89,14 @@ func TestWalked(t *testing.T) {
 		if off, left := w.reader.Offset(); off != 0 || left != 0 || w.event.Body != nil {
 			t.Error("what a walk takes is kept with the chunk")
 		}
-		if f.WasRead(7); read != 7 {
-			t.Errorf("at the end of a chunk 7 bytes were unsent, and %d were told", read)
+		if f.WasRead(8, 7); read != 87 {
+			t.Errorf("at the end of a chunk 7 bytes of 8 were unsent, and of %d were told", read)
 		}
 		f.Finish(broken)
 	}
 	d, _ := open(t, "out.0", nil)
 	f := d.Begin(Chunk{Tag: "app"})
-	f.WasRead(0) // which nobody waits for
+	f.WasRead(0, 0) // which nobody waits for
 	f.Finish(nil)
 }
 

@@ -162,6 +162,8 @@ type queue struct {
 	line    []*place          // that wait for room, as they came
 	flushes int               // that have room
 	taken   int               // bytes of their chunks
+	chunks  float64           // bytes of the last chunks that were read, the newest weigh most,
+	bodies  float64           // and of what was made of them
 	newest  *place            // of those, the last one that has begun; nil: it has left
 	began   time.Time         // when it did
 	due     *time.Timer       // for the line, see advance; nil: there was none to wait for
@@ -259,9 +261,9 @@ func (q *queue) follow(before *place) {
 	}
 }
 
-// wasRead notes that all of a flush's chunk was read: it only waits from here on, when
-// the bytes that are left of its bodies are sent. It does so once.
-func (p *place) wasRead(unsent int) {
+// wasRead notes that all of a flush's chunk was read, of which bodies of so many bytes were
+// made: it only waits from here on, when those that are left are sent. It does so once.
+func (p *place) wasRead(bodies, unsent int) {
 	q := p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -270,6 +272,8 @@ func (p *place) wasRead(unsent int) {
 	}
 	p.waits = time.Now().Add(time.Duration(unsent) * perByte)
 	p.read = true
+	q.chunks += float64(p.bytes) - q.chunks/8
+	q.bodies += float64(bodies) - q.bodies/8
 	if p.steps != nil {
 		close(p.steps.read)
 	}
@@ -298,7 +302,7 @@ func (q *queue) take(p *place, late bool) bool {
 	case q.inOrder():
 		bytes = q.room.InOrder
 	case late:
-		bytes = max(bytes, q.room.Late)
+		bytes = max(bytes, q.late())
 	}
 	if q.flushes > 0 && (q.flushes >= q.room.Flushes || q.taken+p.bytes > bytes) {
 		return false
@@ -306,6 +310,16 @@ func (q *queue) take(p *place, late bool) bool {
 	q.flushes++
 	q.taken += p.bytes
 	return true
+}
+
+// late returns how many bytes of chunks there is room for where the service takes its time,
+// by what was made of the last ones: a chunk of small records may be half of its bodies.
+// The lock is held.
+func (q *queue) late() int {
+	if q.bodies <= q.chunks {
+		return q.room.Late
+	}
+	return int(float64(q.room.Late) * q.chunks / q.bodies)
 }
 
 // untilLate returns how long it is until the service takes its time, by the newest flush:

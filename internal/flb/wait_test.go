@@ -97,7 +97,7 @@ func TestQueue(t *testing.T) {
 		start(1, "a", 2*mb)
 		start(2, "a", 2*mb)
 		start(3, "a", 2*mb)
-		places[1].wasRead(0) // which is not enough
+		places[1].wasRead(0, 0) // which is not enough
 		running(1)
 		start(4, "b", 10*mb)
 		running(1, 4)
@@ -240,8 +240,8 @@ func TestQueueReadInOrder(t *testing.T) {
 		}
 		first, second := start(), start()
 		check(time.Hour, 1) // the first is still being read
-		first.wasRead(0)
-		first.wasRead(0) // it has said so
+		first.wasRead(0, 0)
+		first.wasRead(0, 0) // it has said so
 		check(0, 2)
 		third := start()
 		q.leave(second)
@@ -276,10 +276,10 @@ func TestRoomWhereTheServiceTakesItsTime(t *testing.T) {
 		want   time.Duration                 // until the next one begins
 	}{
 		"not read":             {0, func(*queue, *place) {}, reading},
-		"read":                 {0, func(_ *queue, p *place) { p.wasRead(0) }, answers},
-		"read, and to be sent": {0, func(_ *queue, p *place) { p.wasRead(1000) }, answers + 1000*perByte},
-		"read late":            {0, func(_ *queue, p *place) { time.Sleep(reading - ms); p.wasRead(0) }, reading - ms + answers},
-		"left":                 {0, func(q *queue, p *place) { p.wasRead(0); q.leave(p) }, reading},
+		"read":                 {0, func(_ *queue, p *place) { p.wasRead(0, 0) }, answers},
+		"read, and to be sent": {0, func(_ *queue, p *place) { p.wasRead(0, 1000) }, answers + 1000*perByte},
+		"read late":            {0, func(_ *queue, p *place) { time.Sleep(reading - ms); p.wasRead(0, 0) }, reading - ms + answers},
+		"left":                 {0, func(q *queue, p *place) { p.wasRead(0, 0); q.leave(p) }, reading},
 		"answers soon enough":  {slow, func(*queue, *place) {}, reading},
 		"slow answers":         {slow + 1, func(*queue, *place) {}, 0},
 	}
@@ -327,6 +327,42 @@ func TestRoomWhereTheServiceTakesItsTime(t *testing.T) {
 	}
 }
 
+// TestRoomByBodies: where more is made of chunks than they have, there is room for fewer of
+// them, by the last ones.
+func TestRoomByBodies(t *testing.T) {
+	q := &queue{soonest: func() time.Duration { return slow + 1 }, room: delivery.Room{Flushes: 1000, Bytes: 1, Late: 800}}
+	room := func() int {
+		var places []*place
+		for began := true; began; {
+			p := q.place(nil, "a")
+			places = append(places, p)
+			q.start(p, 1, func(bool) {})
+			began = len(q.line) == 0
+		}
+		for _, p := range places {
+			q.leave(p)
+		}
+		return len(places) - 1
+	}
+	for _, c := range []struct{ bytes, bodies, times, least, most int }{
+		{0, 0, 0, 800, 800}, // nobody was read yet
+		{1 << 20, 2 << 20, 1, 400, 400},
+		{100, 100 << 10, 1, 350, 400}, // a small chunk says little
+		{1 << 20, 1 << 20, 40, 790, 800},
+		{1 << 20, 1 << 10, 40, 800, 800}, // a chunk is memory, too
+	} {
+		for range c.times {
+			p := q.place(nil, "a")
+			q.start(p, c.bytes, func(bool) {})
+			p.wasRead(c.bodies, 0)
+			q.leave(p)
+		}
+		if n := room(); n < c.least || n > c.most {
+			t.Errorf("%d bytes in bodies of %d: %d have room, want %d to %d", c.bytes, c.bodies, n, c.least, c.most)
+		}
+	}
+}
+
 // TestHeldInTheLine: who came long ago begins, though others begin all the time; sooner
 // where the service does not answer at once.
 func TestHeldInTheLine(t *testing.T) {
@@ -364,7 +400,7 @@ func TestHeldByItsTag(t *testing.T) {
 		var began atomic.Bool
 		q.start(second, 1, func(bool) { began.Store(true) })
 		time.Sleep(held)
-		first.wasRead(0)
+		first.wasRead(0, 0)
 		if synctest.Wait(); !began.Load() {
 			t.Error("it still waits")
 		}

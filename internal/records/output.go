@@ -113,8 +113,9 @@ func (o *Output) service(k *Kind, c *Config, stream string) *Service {
 // bytes of chunks. Small chunks share calls, so the more of them there are at a time
 // the fewer calls they take (make bench-peers CASES=trickle:1:50). Of large ones the
 // calls of a flush go side by side, so one chunk at a time, and nothing beside it, is
-// enough for a service that answers at once (CASES=kubernetes:4:0,small:4:0,big:4:0); of one that takes its time
-// it takes more of them where a chunk is one call (CASES=big:4:50).
+// enough for a service that answers at once (CASES=kubernetes:4:0,small:4:0,big:4:0);
+// of one that takes its time it takes more of them where a chunk is one call
+// (CASES=big:4:50).
 // Where the calls of a chunk go side by side, chunks need no order either; where they
 // go one after the other, it takes more chunks.
 func (o *Output) Room() delivery.Room {

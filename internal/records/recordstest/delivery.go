@@ -802,7 +802,7 @@ func (s *Subject) wasRead(t *testing.T) {
 	})
 	r := s.StartAt(t, url, LogKey...)
 	data := Numbered(0, 10)
-	told := func(unsent int) {
+	told := func(_, unsent int) {
 		if unsent < len(data)/2 || unsent > 1000+4*len(data) {
 			t.Errorf("%d bytes of the body are unsent, of a chunk of %d", unsent, len(data))
 		}
