@@ -177,10 +177,13 @@ func (w *Sender) enqueue(b *batch) {
 		}
 		for !w.s.senders.oneMore(w.senders == 0, w.s.Soonest()) {
 			late := 2 * (w.s.Soonest() + atOnce)
-			if w.takenWithin(late, b) {
+			switch w.await(late, b) {
+			case taken:
 				return
+			case noneCame:
+				w.s.NoneFor(late)
+			case mayHaveRoom:
 			}
-			w.s.NoneFor(late)
 		}
 		w.senders++
 		collect := w.s.Concurrency > 1
@@ -196,8 +199,17 @@ func (w *Sender) enqueue(b *batch) {
 	runtime.Gosched()
 }
 
-// takenWithin says whether a goroutine that sends has taken the batch within a time.
-func (w *Sender) takenWithin(t time.Duration, b *batch) bool {
+// What a batch has waited for that no goroutine could take at once.
+type awaited int
+
+const (
+	taken       awaited = iota // one of the flush's goroutines has taken it
+	mayHaveRoom                // there may be room for one more
+	noneCame                   // neither, for a time
+)
+
+// await waits for one of these.
+func (w *Sender) await(t time.Duration, b *batch) awaited {
 	if w.late == nil {
 		w.late = time.NewTimer(t)
 	} else {
@@ -206,9 +218,11 @@ func (w *Sender) takenWithin(t time.Duration, b *batch) bool {
 	defer w.late.Stop()
 	select {
 	case w.queue <- b:
-		return true
+		return taken
+	case <-w.s.senders.mayHaveRoom():
+		return mayHaveRoom
 	case <-w.late.C:
-		return false
+		return noneCame
 	}
 }
 

@@ -20,8 +20,9 @@ const (
 
 // senders counts the goroutines that make calls, of all flushes.
 type senders struct {
-	mu sync.Mutex
-	n  int
+	mu   sync.Mutex
+	n    int
+	room chan struct{} // for those who wait, see mayHaveRoom; nil: nobody did
 }
 
 // oneMore counts one more, unless there are enough for a service that answers that soon.
@@ -29,15 +30,41 @@ type senders struct {
 func (s *senders) oneMore(first bool, soonest time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !first && s.n >= min(fewSenders+int(max(soonest-atOnce, 0)/perSender), manySenders) {
+	most := min(fewSenders+int(max(soonest-atOnce, 0)/perSender), manySenders)
+	if !first && s.n >= most {
 		return false
 	}
 	s.n++
+	if s.n < most {
+		s.tell()
+	}
 	return true
+}
+
+// mayHaveRoom tells one of those who wait that a goroutine has ended, of whichever flush:
+// without it a flush whose own calls take long would wait for them while others leave
+// room (make bench-peers CASES=small:4:50).
+func (s *senders) mayHaveRoom() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.room == nil {
+		s.room = make(chan struct{}, 1)
+	}
+	return s.room
+}
+
+// tell has one who waits look again; or the next one to do so, once in vain. The lock is
+// held.
+func (s *senders) tell() {
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
 }
 
 func (s *senders) ended() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.n--
+	s.tell()
 }

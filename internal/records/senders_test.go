@@ -2,6 +2,7 @@ package records
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,4 +122,59 @@ func TestFirstOfAFlush(t *testing.T) {
 	if !s.oneMore(true, 0) || s.n != manySenders+1 {
 		t.Error("a flush may make no call")
 	}
+}
+
+// TestRoomThatOthersLeave: what waits for a call of its flush takes the room of others that
+// have ended.
+func TestRoomThatOthersLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const late, soon = time.Second, 10 * time.Millisecond
+		s := newInFlight(t, 8, late)
+		s.NoneFor(late)
+		s.senders.n = manySenders
+		time.AfterFunc(soon, func() {
+			for range manySenders {
+				s.senders.ended()
+			}
+		})
+		if most, took := s.calls(t, 2, 2, 2); most != 6 || took != soon+late {
+			t.Errorf("%d calls at once, and %v for all, want 6 and %v", most, took, soon+late)
+		}
+	})
+}
+
+// TestRoomForMoreThanOne: who is told of room tells the next one if there is more, so that
+// as many begin as have room, by now.
+func TestRoomForMoreThanOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := senders{n: fewSenders}
+		var soonest atomic.Int64
+		var began atomic.Int64
+		for range 20 {
+			go func() {
+				for !s.oneMore(false, time.Duration(soonest.Load())) {
+					<-s.mayHaveRoom()
+				}
+				began.Add(1)
+			}()
+		}
+		for _, c := range []struct{ end, more, want int }{{1, 0, 1}, {fewSenders, 0, fewSenders}, {1, 5, 6}, {2, 0, 2}} {
+			synctest.Wait()
+			began.Store(0)
+			soonest.Add(int64(c.more * int(perSender)))
+			if c.more > 0 {
+				soonest.Add(int64(atOnce))
+			}
+			for range c.end {
+				s.ended()
+			}
+			if synctest.Wait(); int(began.Load()) != c.want {
+				t.Errorf("%d have begun, where %d ended and there is room for %d more", began.Load(), c.end, c.more)
+			}
+		}
+		for s.n > 0 {
+			s.ended()
+			synctest.Wait()
+		}
+	})
 }
